@@ -1,0 +1,164 @@
+public import Consensus
+
+/// What is known of the local Postgres, taken at one moment by the poller or at the end of an order.
+///
+/// Everything that decides, answers a check or prints a metric reads this one report.
+public struct PostgresReport: Hashable, Codable, Sendable {
+    public enum State: String, Hashable, Codable, Sendable {
+        /// No data directory, or an empty one.
+        case absent
+        case stopped
+        /// The postmaster runs but takes no sessions yet.
+        case starting
+        case standby
+        case primary
+        /// The postmaster runs and does not answer within the poller's limit.
+        case unresponsive
+    }
+
+    public enum Gate: String, Hashable, Codable, Sendable {
+        /// The walreceiver may connect upstream.
+        case open
+        /// It can't, and none runs: nothing new is received or acknowledged.
+        case closed
+    }
+
+    public var state: State
+    public var takenAt: Instant
+    public var systemIdentifier: UInt64?
+    /// Set when the data directory can't be used: another major version, another owner, torn files.
+    public var unusable: String?
+    /// The attempt marker of an unfinished founding found in the data directory.
+    public var foundingMarker: Term?
+    public var gate: Gate
+    /// Where the local log ends, valid only while it can't grow: no walreceiver, local WAL exhausted; or, stopped
+    /// cleanly, the end of the shutdown checkpoint. Nil when not known for sure (protocol: Freeze).
+    public var settled: Position?
+    /// Primary: the flush position. Standby: the greater of received and replayed.
+    public var position: Position?
+    public var replayed: LSN?
+    /// Standby: whether a walreceiver is streaming, and as whom.
+    public var streaming: Bool
+    public var streamingFrom: String?
+    public var streamingName: String?
+    /// Primary: what each standby, by application name, has flushed.
+    public var standbys: [StandbyProgress]
+    /// Primary: the last checkpoint was written on this timeline (rewinds may start from here).
+    public var checkpointTimeline: Timeline?
+    public var version: String?
+    /// Why this node could not be promoted as it stands; nil when it could.
+    public var unpromotable: String?
+
+    public init(state: State, takenAt: Instant) {
+        self.state = state
+        self.takenAt = takenAt
+        gate = .closed
+        streaming = false
+        standbys = []
+    }
+
+    public var isRunning: Bool { state != .absent && state != .stopped }
+}
+
+public struct StandbyProgress: Hashable, Codable, Sendable {
+    public var name: String
+    public var state: String
+    public var flushed: LSN?
+    public var replayed: LSN?
+    public var lagSeconds: Double?
+
+    public init(name: String, state: String, flushed: LSN?, replayed: LSN?, lagSeconds: Double?) {
+        self.name = name
+        self.state = state
+        self.flushed = flushed
+        self.replayed = replayed
+        self.lagSeconds = lagSeconds
+    }
+}
+
+/// The guard's own word about Postgres (protocol: The guard).
+public struct GuardReport: Hashable, Codable, Sendable {
+    /// Armed for this epoch; nil when not. Armed lasts while Postgres is down but not disarmed.
+    public var epoch: Term?
+    public var deadline: Instant
+    public var highestDisarmed: Term
+    /// False is proof of death: no process of this Postgres is left.
+    public var isPostgresAlive: Bool
+    /// True when the postmaster was started as (or became) a primary.
+    public var startedAsPrimary: Bool
+    /// When Postgres ended without the agent asking for it: how, for people.
+    public var lastExit: String?
+
+    public init(
+        epoch: Term?, deadline: Instant, highestDisarmed: Term, isPostgresAlive: Bool, startedAsPrimary: Bool,
+        lastExit: String? = nil
+    ) {
+        self.epoch = epoch
+        self.deadline = deadline
+        self.highestDisarmed = highestDisarmed
+        self.isPostgresAlive = isPostgresAlive
+        self.startedAsPrimary = startedAsPrimary
+        self.lastExit = lastExit
+    }
+
+    /// Whether Postgres may be writing now, as far as the guard lets it.
+    public func mayWrite(at now: Instant) -> Bool { isPostgresAlive && epoch != nil && now < deadline }
+}
+
+/// How much this member's data can be trusted; written before the first destructive byte (protocol: Rejoining).
+public enum DataState: String, Hashable, Codable, Sendable {
+    case none, cloning, rewinding
+    /// Copied, but not yet proven to hold all that the primary had when the copy ended.
+    case joining
+    case valid
+}
+
+/// What this member was about to do to its Postgres, for after a crash.
+public enum Intent: Hashable, Codable, Sendable {
+    case standby
+    case founding(attempt: Term)
+    case promoting(epoch: Term, timeline: Timeline)
+    case primary(epoch: Term)
+}
+
+/// The member's durable record about its own data.
+public struct DataRecord: Hashable, Codable, Sendable {
+    public var state: DataState = .none
+    public var frozenTerm: Term = 0
+    public var intent: Intent = .standby
+    /// The greatest position that a primary was heard to have, and its timeline.
+    public var lastPrimary: Position?
+
+    public init() {}
+}
+
+/// Everything that a member finds again after a crash; one write covers all of it.
+public struct DurableState: Hashable, Codable, Sendable {
+    public var formatVersion = 1
+    public var instance: Instance
+    public var member: MemberID
+    public var hard = HardState<ClusterDocument>()
+    public var data = DataRecord()
+    /// The one founding proposal that this member agreed to (protocol: Bootstrap).
+    public var grant: FoundingProposal?
+    /// The highest state sequence that each peer was seen to have: a lower one means that it was rolled back.
+    public var sequence: UInt64 = 0
+
+    public init(instance: Instance, member: MemberID) {
+        self.instance = instance
+        self.member = member
+    }
+}
+
+/// The lowest-named founder's proposal: exactly these founders, this cluster, or nothing.
+public struct FoundingProposal: Hashable, Codable, Sendable {
+    public var document: ClusterDocument
+    public var proposer: MemberID
+
+    public init(document: ClusterDocument, proposer: MemberID) {
+        self.document = document
+        self.proposer = proposer
+    }
+
+    public var founders: [MemberID] { document.members.map(\.id) }
+}

@@ -1,0 +1,61 @@
+/// Where a position stands towards the document's history (protocol: Positions; Rejoining).
+public enum Standing: Hashable, Sendable {
+    /// On the current lineage.
+    case current
+    /// On an ancestor, at or before the point where the next active lineage left it: following loses nothing.
+    case ancestor
+    /// Holds WAL that is not part of the current history.
+    case diverged
+    /// A timeline that the document does not know.
+    case unknown
+}
+
+extension ClusterDocument {
+    public func lineage(_ timeline: Timeline) -> Lineage? { lineages.first { $0.timeline == timeline } }
+
+    /// The lineage of the member that holds, or last held, the primary role.
+    public var currentLineage: Lineage? { primary.flatMap { lineage($0.timeline) } }
+
+    /// Whether there is a primary whose lineage members may follow.
+    public var hasOpenPrimary: Bool { currentLineage?.status == .open }
+
+    /// The current lineage and its ancestors, newest first. A reserved one is not active: its parent's chain is.
+    public var activeLineages: [Lineage] {
+        var chain: [Lineage] = []
+        var next = currentLineage
+        if let reserved = next, reserved.status != .open { next = reserved.parent.flatMap(lineage) }
+        while let lineage = next, chain.count <= lineages.count {
+            chain.append(lineage)
+            next = lineage.parent.flatMap(self.lineage)
+        }
+        return chain
+    }
+
+    public func standing(of position: Position) -> Standing {
+        let chain = activeLineages
+        guard let place = chain.firstIndex(where: { $0.timeline == position.timeline }) else {
+            return lineage(position.timeline) == nil ? .unknown : .diverged
+        }
+        guard place > 0 else { return .current }
+        guard let left = chain[place - 1].switchLSN else { return .diverged }
+        return position.lsn <= left ? .ancestor : .diverged
+    }
+
+    /// Whether `left` holds more of the history than `right`. Only for positions that are not diverged.
+    public func isFresher(_ left: Position, than right: Position) -> Bool {
+        let leftEpoch = lineage(left.timeline)?.epoch ?? 0
+        let rightEpoch = lineage(right.timeline)?.epoch ?? 0
+        return (leftEpoch, left.lsn) > (rightEpoch, right.lsn)
+    }
+
+    /// Timelines that were reserved and must never be followed: they are made unusable on each new primary.
+    public var burntTimelines: [Timeline] {
+        lineages.filter { $0.status == .burnt }.map(\.timeline)
+    }
+
+    /// Adds a lineage, forgetting the oldest beyond 128 (never one of the active chain's newest 64).
+    public mutating func append(_ lineage: Lineage) {
+        lineages.append(lineage)
+        if lineages.count > 128 { lineages.removeFirst(lineages.count - 128) }
+    }
+}

@@ -1,0 +1,78 @@
+public import Consensus
+
+/// One machine of the cluster, as the document knows it.
+public struct Member: Hashable, Codable, Sendable {
+    public enum Kind: String, Hashable, Codable, Sendable {
+        case data
+        /// Votes, holds no data.
+        case witness
+    }
+
+    public var id: MemberID
+    public var instance: Instance
+    /// Counts admissions under this name: a machine that lost its state comes back with the next one.
+    public var incarnation: Int
+    /// Name or IP at which peers and clients reach it.
+    public var address: String
+    public var postgresPort: Int
+    public var peerPort: Int
+    public var region: String
+    public var kind: Kind
+    public var tags: [String]
+    /// Seconds since 1970 when it joined; for people only.
+    public var joined: Int64
+
+    public init(
+        id: MemberID, instance: Instance, incarnation: Int = 1, address: String, postgresPort: Int = 5433,
+        peerPort: Int = 5501, region: String, kind: Kind = .data, tags: [String] = [], joined: Int64 = 0
+    ) {
+        self.id = id
+        self.instance = instance
+        self.incarnation = incarnation
+        self.address = address
+        self.postgresPort = postgresPort
+        self.peerPort = peerPort
+        self.region = region
+        self.kind = kind
+        self.tags = tags
+        self.joined = joined
+    }
+
+    public var neverLeads: Bool { kind == .witness || tags.contains("nofailover") }
+
+    /// The name under which a *valid* standby's walreceiver reports, and nothing else ever does.
+    public var synchronousName: String { "matriarch:\(id.name):\(incarnation)" }
+    /// The name for everything else that reads WAL on the member's behalf.
+    public var joiningName: String { "matriarch-join:\(id.name)" }
+    /// The physical slot that siblings keep for it.
+    public var slotName: String { Member.slotName(for: id) }
+
+    /// Slot names allow lower-case letters, digits and underscores only, at most 63; a hash keeps names apart
+    /// that differ only in what had to be replaced.
+    public static func slotName(for id: MemberID) -> String {
+        var hash: UInt32 = 2_166_136_261
+        for byte in id.name.utf8 { hash = (hash ^ UInt32(byte)) &* 16_777_619 }
+        let safe = id.name.lowercased().map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "_" }
+        return "matriarch_" + String(safe.prefix(40)) + "_" + String(hash, radix: 16)
+    }
+}
+
+/// Names and passwords that are the same on all members; they travel in the document, over authenticated links only.
+public struct Credentials: Hashable, Codable, Sendable {
+    public var operatorRole: String
+    public var operatorPassword: String
+    public var adminRole: String
+    public var replicationRole: String
+    public var replicationPassword: String
+
+    public init(
+        operatorRole: String, operatorPassword: String, adminRole: String, replicationRole: String,
+        replicationPassword: String
+    ) {
+        self.operatorRole = operatorRole
+        self.operatorPassword = operatorPassword
+        self.adminRole = adminRole
+        self.replicationRole = replicationRole
+        self.replicationPassword = replicationPassword
+    }
+}

@@ -1,0 +1,112 @@
+/// The cluster as one node sees it: `matriarch status --json` and `GET /status`. Keys are fixed by the manual.
+public struct StatusReport: Hashable, Codable, Sendable {
+    public struct Synchronous: Hashable, Codable, Sendable {
+        public var mode: String
+        public var standbys: [String]
+        public var need: Int
+
+        public init(mode: String, standbys: [String], need: Int) {
+            self.mode = mode
+            self.standbys = standbys
+            self.need = need
+        }
+    }
+
+    public struct Checks: Hashable, Codable, Sendable {
+        public var total: Int
+        public var passing: Int
+
+        public init(total: Int, passing: Int) {
+            self.total = total
+            self.passing = passing
+        }
+    }
+
+    public struct Line: Hashable, Codable, Sendable {
+        public var name: String
+        public var state: MemberState
+        public var role: MemberRole
+        public var region: String
+        public var voter: Bool
+        public var address: String
+        public var checks: Checks
+        public var timeline: Timeline?
+        public var lsn: LSN?
+        public var lagBytes: UInt64?
+        public var lagSeconds: Double?
+        public var version: String?
+        public var agentVersion: String?
+        public var reachable: Bool
+        /// Filled in by the daemon, which knows the wall clock: ISO 8601.
+        public var created: String?
+        public var updated: String?
+        /// How old the member's last word is; nil when it was never heard.
+        public var ageMilliseconds: Int64?
+        public var reason: String?
+        public var createdSeconds: Int64
+
+        enum CodingKeys: String, CodingKey {
+            case name, state, role, region, voter, address, checks, timeline, lsn, version, reachable, created
+            case updated, reason
+            case lagBytes = "lag_bytes"
+            case lagSeconds = "lag_seconds"
+            case agentVersion = "agent_version"
+            case ageMilliseconds = "age_ms"
+            case createdSeconds = "created_seconds"
+        }
+
+        public init(
+            name: String, state: MemberState, role: MemberRole, region: String, voter: Bool, address: String,
+            checks: Checks, reachable: Bool, createdSeconds: Int64
+        ) {
+            self.name = name
+            self.state = state
+            self.role = role
+            self.region = region
+            self.voter = voter
+            self.address = address
+            self.checks = checks
+            self.reachable = reachable
+            self.createdSeconds = createdSeconds
+        }
+    }
+
+    public var cluster: String
+    public var systemIdentifier: String?
+    public var primaryRegion: String?
+    public var term: UInt64
+    public var timeline: Timeline?
+    public var leader: String?
+    public var primary: String?
+    public var writable: Bool
+    public var paused: Bool
+    public var synchronous: Synchronous
+    public var members: [Line]
+    /// The node that answers.
+    public var node: String
+    public var leaseLeftMilliseconds: Int64?
+    public var switchoverTo: String?
+    /// What this node is doing or waiting for, by the name of the rule and in words.
+    public var rule: String
+    public var reason: String?
+
+    enum CodingKeys: String, CodingKey {
+        case cluster, term, timeline, leader, primary, writable, paused, synchronous, members, node, rule,
+            reason
+        case systemIdentifier = "system_identifier"
+        case primaryRegion = "primary_region"
+        case leaseLeftMilliseconds = "lease_left_ms"
+        case switchoverTo = "switchover_to"
+    }
+
+    public init(cluster: String, node: String) {
+        self.cluster = cluster
+        self.node = node
+        term = 0
+        writable = false
+        paused = false
+        synchronous = Synchronous(mode: "off", standbys: [], need: 0)
+        members = []
+        rule = "none"
+    }
+}
