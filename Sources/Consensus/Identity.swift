@@ -25,7 +25,8 @@ public struct MemberID: Hashable, Comparable, Codable, Sendable, CustomStringCon
 /// Two machines that claim one name differ here; so does a machine whose state was lost.
 public typealias Instance = String
 
-/// Drawn anew at each start of an agent: tells a restarted or cloned candidate from the one that was voted for.
+/// Drawn anew at each start of an agent: tells a restarted or cloned candidate from the one that was voted
+/// for.
 public typealias BootNonce = UInt64
 
 /// A term of leadership; at most one leader per term.

@@ -7,6 +7,8 @@ public struct Instant: Hashable, Comparable, Codable, Sendable {
     public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
     public static let zero = Instant(nanoseconds: 0)
+    /// "Never": later than every instant that a clock can show.
+    public static let distantFuture = Instant(nanoseconds: .max)
 
     public static func < (left: Instant, right: Instant) -> Bool { left.nanoseconds < right.nanoseconds }
 

@@ -64,9 +64,11 @@ public enum VoteRefusal: String, Hashable, Codable, Sendable {
 
 public struct Append<Document: RegisterDocument>: Hashable, Codable, Sendable {
     public var term: Term
-    /// Counts the leader's rounds; the answer repeats it, and the lease counts from when that round was *sent*.
+    /// Counts the leader's rounds; the answer repeats it, and the lease counts from when that round was
+    /// *sent*.
     public var sequence: UInt64
-    /// The leader's newest entry; the entry itself rides along only where the receiver is not known to hold it.
+    /// The leader's newest entry; the entry itself rides along only where the receiver is not known to hold
+    /// it.
     public var version: Version
     public var entry: Entry<Document>?
     public var committed: Version
@@ -91,7 +93,8 @@ public struct AppendAnswer: Hashable, Codable, Sendable {
     public var sequence: UInt64
     /// The newest entry that the sender holds on disk.
     public var stored: Version
-    /// Whether that entry's lease is at least the lease of the append: only then the answer extends the lease.
+    /// Whether that entry's lease is at least the lease of the append: only then the answer extends the
+    /// lease.
     public var coversLease: Bool
 
     public init(term: Term, sequence: UInt64, stored: Version, coversLease: Bool) {

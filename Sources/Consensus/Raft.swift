@@ -1,8 +1,8 @@
 /// Leader election with leases and a replicated register, as a value (protocol: Election).
 ///
 /// The caller's duties: feed every event in the order in which it happened with a clock that never goes back;
-/// carry out the effects in their order; never send a `.sendWhenDurable` before the newest `.persist` before it
-/// is on disk; make a promise visible in tmpfs before anything that follows it in the list is sent.
+/// carry out the effects in their order; never send a `.sendWhenDurable` before the newest `.persist` before
+/// it is on disk; make a promise visible in tmpfs before anything that follows it in the list is sent.
 public struct Raft<Document: RegisterDocument>: Sendable {
     public enum Event: Sendable {
         case tick
@@ -12,14 +12,17 @@ public struct Raft<Document: RegisterDocument>: Sendable {
         case guardChanged(GuardStanding)
         case fitnessChanged(Fitness)
         /// Lead as soon as the rules let us: an agent that found its guard armed for its own epoch (resume).
+        /// Forgotten when a leader is heard or the guard turns out to be disarmed.
         case resume
-        /// As leader: replace the register's document. Ignored unless `canPropose`.
+        /// As leader: replace the register's document. Ignored when there is an `objection(to:)` it.
         case propose(Document)
         /// As leader, fenced and with no armed guard: give the term back and ask `target` to campaign.
+        /// Ignored unless the guard is known to be disarmed.
         case release(to: MemberID?)
         /// As leader: stop leading without releasing (the lease runs out by itself).
         case stepDown
         /// The first document of a cluster, agreed on by all of its founders (protocol: Bootstrap).
+        /// Ignored when the register holds anything.
         case install(Entry<Document>)
     }
 
@@ -35,7 +38,8 @@ public struct Raft<Document: RegisterDocument>: Sendable {
         case steppedDown(Term, StepDownReason)
         /// A newer committed entry; act on it.
         case committed(Entry<Document>)
-        /// A majority acknowledged a round that was sent at this instant: the lease runs from there.
+        /// A majority acknowledged a round that was sent at this instant: the lease runs from there, to
+        /// `leaseEnd`.
         case leaseExtended(sentAt: Instant)
     }
 
@@ -45,25 +49,173 @@ public struct Raft<Document: RegisterDocument>: Sendable {
 
     /// Counts the writes of `hard`; a receipt for one covers all before it.
     public typealias PersistToken = UInt64
-}
 
-/// What the guard's state lets this member promise (protocol: Promises). An agent that does not know grants nothing.
-public enum GuardStanding: Hashable, Sendable {
-    case unknown
-    case disarmed
-    case armed(epoch: Term)
-}
+    /// Who this member is, with the nonce of this start.
+    public let identity: Sender
+    /// What must survive a crash, as the rules have it now; `durable` says how much of it is on disk.
+    public internal(set) var hard: HardState<Document>
+    public internal(set) var role: Role
+    public internal(set) var promise: Promise?
+    /// The highest term whose leader is known to have released it (protocol: Release).
+    public internal(set) var releasedTerm: Term = 0
+    /// When a leader was last heard (or this member last led); the start of the agent at first.
+    public internal(set) var lastHeard: Instant
+    /// Derived from the lease of the accepted document; on a leader from the lease that it acts on.
+    public internal(set) var timings: Timings
 
-/// Whether, and how soon, this member may campaign; decided by the rules of Supervision.
-public struct Fitness: Hashable, Sendable {
-    public var mayLead: Bool
-    /// How many members are fitter: each delays the first attempt by one rank step.
-    public var rank: Int
+    var writes = WriteQueue()
+    var standing = GuardStanding.unknown
+    var fitness = Fitness.unfit
+    /// True from `.resume` until a leader is heard, this member leads, or the guard is no longer armed.
+    var isResuming = false
+    var bootWaitEnd: Instant
+    var lastOffer: Instant?
+    /// Everyone else who receives the register by the accepted document, sorted.
+    var others: [MemberID] = []
+    var random: SeededRandom
+    /// The instant of the newest step.
+    var now: Instant
+    /// What this step has ordered so far; empty between steps.
+    var effects: [Effect] = []
+    private let heartbeat: Duration?
+    var floor: Floor
 
-    public init(mayLead: Bool, rank: Int) {
-        self.mayLead = mayLead
-        self.rank = rank
+    /// `hard` as read from disk, `rememberedPromise` as read from tmpfs of this same boot.
+    ///
+    /// `sameBoot` is true only when tmpfs proves that this member's agent ran in this boot and every promise
+    /// of that time is in `rememberedPromise`. The seed must differ between members, or they collide for
+    /// ever.
+    public init(
+        identity: Sender, hard: HardState<Document>, rememberedPromise: Promise?, sameBoot: Bool,
+        heartbeat: Duration?, seed: UInt64, now: Instant
+    ) {
+        self.identity = identity
+        self.hard = hard
+        self.heartbeat = heartbeat
+        self.now = now
+        promise = rememberedPromise
+        random = SeededRandom(seed: seed)
+        lastHeard = now
+        timings = Timings(
+            lease: hard.accepted?.document.lease ?? Raft.leaseBeforeDocument, heartbeat: heartbeat)
+        role = .follower(Follower(campaignFrom: now))
+        floor = Floor(hard)
+        bootWaitEnd = now
+        writes.start(with: hard)
+        registerChanged()
+        startWaits(remembersBoot: sameBoot || rememberedPromise != nil)
     }
 
-    public static let unfit = Fitness(mayLead: false, rank: 0)
+    /// Stands in for the document's lease while there is no document; nothing is decided by it.
+    private static var leaseBeforeDocument: Duration { .seconds(5) }
+
+    /// Takes one event; the caller carries the effects out in their order. The clock must not go back.
+    public mutating func step(_ event: Event, at now: Instant) -> [Effect] {
+        invariant(now >= self.now, "the clock went back from \(self.now) to \(now)")
+        self.now = now
+        handle(event)
+        fireTimers()
+        flushWrites()
+        checkInvariants()
+        defer { effects.removeAll() }
+        return effects
+    }
+
+    private mutating func handle(_ event: Event) {
+        switch event {
+        case .tick: break
+        case .received(let message, let sender): receive(message, from: sender)
+        case .persisted(let token): persisted(token)
+        case .guardChanged(let standing): guardChanged(standing)
+        case .fitnessChanged(let fitness): fitnessChanged(fitness)
+        case .resume: resume()
+        case .propose(let document): propose(document)
+        case .release(let target): release(to: target)
+        case .stepDown: stepDown(.asked)
+        case .install(let entry): install(entry)
+        }
+    }
+
+    private mutating func fireTimers() {
+        switch role {
+        case .follower:
+            fireCampaign()
+            fireOffer()
+        case .candidate(let candidate):
+            fireCandidate(candidate)
+            fireOffer()
+        case .leader(let leader): fireLeader(leader)
+        }
+    }
+
+    /// When to step next if no event comes before. Never in the past after a step.
+    public var nextWake: Instant {
+        switch role {
+        case .follower: min(campaignAt ?? .distantFuture, offerAt ?? .distantFuture)
+        case .candidate(let candidate):
+            min(candidate.deadline, candidate.nextSend, offerAt ?? .distantFuture)
+        case .leader(let leader): leaderWake(leader)
+        }
+    }
+
+    /// What derives from the accepted document, kept because every step asks for it.
+    mutating func registerChanged() {
+        guard let document = hard.accepted?.document else { return }
+        others = Voters(document.recipients + document.voters.all).current.filter { $0 != identity.member }
+        refreshTimings()
+    }
+
+    /// The timings follow the lease in force; called after each change of register, role or announcement.
+    mutating func refreshTimings() {
+        guard let accepted = hard.accepted else { return }
+        let lease = actingLease ?? accepted.document.lease
+        if timings.lease != lease { timings = Timings(lease: lease, heartbeat: heartbeat) }
+    }
+}
+
+// MARK: what others may ask
+
+extension Raft {
+    public var term: Term { hard.term }
+    /// What of `hard` is known to be on disk.
+    public var durable: DurableMark { writes.known }
+    /// The leader of the current term, when it is known.
+    public var leader: MemberID? {
+        switch role {
+        case .follower(let follower): follower.leader?.member
+        case .candidate: nil
+        case .leader: identity.member
+        }
+    }
+
+    public var isLeader: Bool { leaderState != nil }
+    /// Whether this leader committed an entry of its own term: only then its register is surely the newest.
+    public var hasOwnCommit: Bool { isLeader && hard.committedVersion.term == hard.term }
+    /// Whether a proposal would be taken: leader, with a commit of its own term, nothing in flight.
+    public var canPropose: Bool { hasOwnCommit && hard.acceptedVersion == hard.committedVersion }
+    /// When the newest round that a majority acknowledged was sent.
+    public var leaseSentAt: Instant? { leaderState?.leaseSentAt }
+    /// When the lease ends: reckoned with the lease that the acknowledged rounds carried, which while the
+    /// lease changes is not that of the document. The guard's deadline derives from this.
+    public var leaseEnd: Instant? { leaderState?.leaseEnd }
+
+    var leaderState: Leader? {
+        if case .leader(let leader) = role { leader } else { nil }
+    }
+
+    /// Who votes: the *accepted* document says so, committed or not (protocol: Voter changes).
+    var voters: Voters? { hard.accepted?.document.voters }
+
+    /// Whether `sender` is the very incarnation that the accepted document lists.
+    func isOnRecord(_ sender: Sender) -> Bool {
+        hard.accepted?.document.instance(of: sender.member) == sender.instance
+    }
+
+    /// Whether `sender` has a vote by the accepted document.
+    func isVoter(_ sender: Sender) -> Bool {
+        voters?.contains(sender.member) == true && isOnRecord(sender)
+    }
+
+    /// Whether this member alone is the whole electorate.
+    var isSoleVoter: Bool { voters?.all == [identity.member] }
 }

@@ -1,6 +1,7 @@
 /// What the replicated register asks of the document that it carries.
 ///
-/// The register replicates one full document, not a log: an entry replaces the one before it (protocol: The register).
+/// The register replicates one full document, not a log: an entry replaces the one before it (protocol: The
+/// register).
 public protocol RegisterDocument: Hashable, Codable, Sendable {
     /// Who votes. In force from the moment a document is *accepted*.
     var voters: Voters { get }

@@ -24,7 +24,7 @@ public struct Timings: Hashable, Sendable {
     public init(lease: Duration, heartbeat: Duration? = nil) {
         self.lease = lease
         self.heartbeat = heartbeat ?? lease.scaled(by: 0.1)
-        promise = lease.scaled(by: 1 + 2 * Timings.clockRateError) + .milliseconds(20)
+        promise = Timings.promise(of: lease)
         killMargin = lease.scaled(by: 0.15).clamped(to: .milliseconds(300)...(.milliseconds(750)))
         demoteMargin = lease.scaled(by: 0.4).clamped(to: (killMargin + .milliseconds(250))...(.seconds(2)))
         electionSpread = lease.scaled(by: 0.2)
@@ -33,6 +33,11 @@ public struct Timings: Hashable, Sendable {
         freezeGrace = .milliseconds(300)
         promoteTimeout = .seconds(60)
         switchoverTimeout = .seconds(30)
+    }
+
+    /// How long a promise must last to outlive a lease on a leader's clock, whichever of the two runs fast.
+    public static func promise(of lease: Duration) -> Duration {
+        lease.scaled(by: 1 + 2 * clockRateError) + .milliseconds(20)
     }
 
     /// After a start without a remembered promise, no vote is given for this long.

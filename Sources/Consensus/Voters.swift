@@ -24,6 +24,16 @@ public struct Voters: Hashable, Codable, Sendable {
         current.contains(member) || (next?.contains(member) ?? false)
     }
 
+    /// Whether a document with these voters may be followed by one with `later`: a change goes through both
+    /// sets together, and from there forward or back (protocol: Voter changes).
+    public func mayBecome(_ later: Voters) -> Bool {
+        if later == self { return true }
+        if let next {
+            return !later.isJoint && (later.current == current || later.current == next)
+        }
+        return later.isJoint && later.current == current
+    }
+
     /// Whether `agreeing` is a majority of the set, and of both sets while joint.
     public func isMajority(_ agreeing: (MemberID) -> Bool) -> Bool {
         Voters.majority(of: current, agreeing) && (next.map { Voters.majority(of: $0, agreeing) } ?? true)
@@ -33,7 +43,8 @@ public struct Voters: Hashable, Codable, Sendable {
         !set.isEmpty && set.count(where: agreeing) > set.count / 2
     }
 
-    /// The newest value that a majority (of both sets while joint) has reached or passed; nil when there is none.
+    /// The newest value that a majority (of both sets while joint) has reached or passed; nil when there is
+    /// none.
     public func reachedByMajority<Value: Comparable>(_ value: (MemberID) -> Value?) -> Value? {
         guard let first = Voters.reached(in: current, value) else { return nil }
         guard let next else { return first }
