@@ -47,7 +47,8 @@ let package = Package(
         program(
             "matriarchd",
             [
-                "Consensus", "Supervision", "Config", "Platform", "Postgres", "Peers", "HTTP", "Proxy", "Control",
+                "Consensus", "Supervision", "Config", "Platform", "Postgres", "Peers", "HTTP", "Proxy",
+                "Control",
             ]),
         program("matriarch", ["Config", "Supervision", "Platform", "Control", "Peers"]),
         .executableTarget(name: "matriarch-guard"),
@@ -72,7 +73,7 @@ let package = Package(
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         tests("ConsensusTests", ["Consensus", "TestSupport"], exclude: ["Scripts"]),
         tests("SupervisionTests", ["Supervision", "Consensus", "TestSupport"], exclude: ["Scripts"]),
-        tests("ConfigTests", ["Config", "Consensus", "Supervision", "TestSupport"], exclude: ["Snapshots"]),
+        tests("ConfigTests", ["Config", "TestSupport"], exclude: ["Scripts", "Snapshots"]),
         tests("SimulatorTests", ["Simulator", "Consensus", "Supervision", "TestSupport"]),
         tests("PlatformTests", ["Platform", "CLinux", "TestSupport"]),
         tests("PostgresTests", ["Postgres", "Platform", "Consensus", "Supervision", "TestSupport"]),

@@ -45,4 +45,7 @@ public struct Timings: Hashable, Sendable {
 
     /// The slowest round trip to a voter at which three lost heartbeats still do not end a lease.
     public var roundTripBudget: Duration { lease - demoteMargin - heartbeat * 3 }
+
+    /// An agent that is back within this, less four round trips and two syncs, keeps its primary running.
+    public var agentRestartBudget: Duration { lease - killMargin - heartbeat }
 }
