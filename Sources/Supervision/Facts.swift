@@ -126,8 +126,6 @@ public struct DataRecord: Hashable, Codable, Sendable {
     public var state: DataState = .none
     public var frozenTerm: Term = 0
     public var intent: Intent = .standby
-    /// The greatest position that a primary was heard to have, and its timeline.
-    public var lastPrimary: Position?
 
     public init() {}
 }

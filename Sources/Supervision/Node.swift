@@ -2,9 +2,73 @@ public import Consensus
 
 /// One member of the herd, whole: election, the document, and the rules, as a value.
 ///
-/// The daemon feeds it the real world, the simulator a hostile one; both run this very code.
+/// The daemon feeds it the real world, the simulator a hostile one; both run this very code. `step` changes the state,
+/// lets the rules decide until they are content, and returns what to do.
 public struct Node: Sendable {
     public let settings: NodeSettings
+    let me: MemberID
+    let instance: Instance
+    let nonce: BootNonce
+
+    // What is on disk, or on its way there.
+    var raft: Raft<ClusterDocument>
+    var data: DataRecord
+    var grant: FoundingProposal?
+    var ledger = Ledger()
+
+    // What is known of the world.
+    var guardian: GuardReport?
+    var postgres: PostgresReport?
+    var beacon: HeardBeacon?
+    var reports: [HeardReport] = []
+    var channels: [(member: MemberID, channel: Channel)] = []
+    /// The greatest position that a primary was heard to have since this agent started.
+    var lastPrimary: Position?
+    /// Where a primary that stopped cleanly for a hand-over ended, in the term that it released.
+    var final: (term: Term, position: Position)?
+    var foundersHeard: [HeardFounder] = []
+    var wasPrimaryHere = false
+    /// The newest term in which this member was overtaken while it led.
+    var overthrownTerm: Term = 0
+    var hintedPeers: [PeerAddress] = []
+    var joinRefusal: String?
+    var grants: [MemberID] = []
+
+    // What is under way.
+    var work: Work?
+    var background: Work?
+    var failures = Failures()
+    var applied: ManagedConfiguration?
+    var followed: Followed?
+    var joiningMark: JoiningMark?
+    var reign: Reign?
+    var handover: Handover?
+    var owedFreeze: OwedFreeze?
+    var pendingJoins: [JoinRequest] = []
+    var commands = PendingCommands()
+    var stopping = false
+    var hasExited = false
+    var unfitUntil: Instant = .zero
+    var transfers: [(member: MemberID, at: Instant)] = []
+
+    // What was last said, so that it is said once.
+    var lastRoute: Route?
+    var lastPeers: [PeerAddress] = []
+    var lastDecision = Decision(rule: "start", reason: nil)
+    var lastFitness = Fitness.unfit
+    var beaconSequence: UInt64 = 0
+    /// When a leader other than this member was last heard; the failure lies after it.
+    var lastLeaderWord: Instant
+    var killAskedAt: Instant?
+    var armAskedAt: Instant?
+    var disarmAskedAt: Instant?
+    /// Set only while a release is being sent.
+    var finalOnRelease: Position?
+    var nextPulse: Instant
+    var nextJob: JobID = 1
+    let startedAt: Instant
+    var now: Instant
+    var effects: [NodeEffect] = []
 
     /// `sameBoot` tells that `promise` was read from this boot's tmpfs (or that its absence there is proven).
     public init(
@@ -12,15 +76,154 @@ public struct Node: Sendable {
         seed: UInt64, now: Instant
     ) {
         self.settings = settings
+        me = settings.member.id
+        instance = durable.instance
+        self.nonce = nonce
+        self.now = now
+        startedAt = now
+        lastLeaderWord = now
+        nextPulse = now
+        data = durable.data
+        grant = durable.grant
+        ledger.sequence = durable.sequence
+        let sender = Sender(member: me, instance: durable.instance, nonce: nonce)
+        raft = Raft(
+            identity: sender, hard: durable.hard, rememberedPromise: promise, sameBoot: sameBoot,
+            heartbeat: settings.heartbeat, seed: seed, now: now)
     }
 
-    public mutating func step(_ event: NodeEvent, at now: Instant) -> [NodeEffect] { [] }
+    public mutating func step(_ event: NodeEvent, at now: Instant) -> [NodeEffect] {
+        invariant(now >= self.now, "time went backwards: \(now.nanoseconds) after \(self.now.nanoseconds)")
+        self.now = now
+        effects = []
+        handle(event)
+        if now >= nextPulse { pulse() }
+        decideUntilContent()
+        announce()
+        checkInvariants()
+        defer { effects = [] }
+        return effects
+    }
+
+    private mutating func handle(_ event: NodeEvent) {
+        switch event {
+        case .tick: drive(.tick)
+        case .received(let envelope, let sender, let channel): receive(envelope, from: sender, on: channel)
+        case .persisted(let token): settle(token)
+        case .guardReported(let report): learn(report)
+        case .guardLost: loseGuard()
+        case .postgresReported(let report): learn(report)
+        case .postgresFinished(let job, let outcome): finish(job, outcome)
+        case .postgresProgress(let job, let text): if work?.job == job { work?.progress = text }
+        case .requested(let request, let command): take(command, request)
+        }
+        if case .tick = event { return }
+        if now >= raft.nextWake { drive(.tick) }
+    }
 
     /// When `.tick` is due.
-    public var nextWake: Instant { .zero }
-
-    /// The cluster as this node sees it.
-    public func status(at now: Instant) -> StatusReport {
-        StatusReport(cluster: settings.clusterName, node: settings.member.id.name)
+    public var nextWake: Instant {
+        var wake = min(nextPulse, raft.nextWake)
+        if let instant = demotionDue { wake = min(wake, instant) }
+        return max(wake, now)
     }
+
+    /// The committed document: the only one that actions on Postgres may derive from.
+    public var document: ClusterDocument? { raft.hard.committed?.document }
+    public var term: Term { raft.term }
+    public var isLeader: Bool { raft.isLeader }
+    public var leader: MemberID? { raft.leader }
+    public var dataState: DataState { data.state }
+    public var frozenTerm: Term { data.frozenTerm }
+    public var decision: Decision { lastDecision }
+    public var promise: Promise? { raft.promise }
+    public var hard: HardState<ClusterDocument> { raft.hard }
+
+    /// The regular beat: what is repeated until it is answered.
+    private mutating func pulse() {
+        let isBusy = reign.map { $0.openedAt == nil } ?? false || handover != nil || document == nil
+        nextPulse = now + (isBusy ? min(.milliseconds(50), raft.timings.heartbeat) : raft.timings.heartbeat)
+        seekCluster()
+        askForFreezes()
+        owedFreeze?.lastSent = nil
+        expireCommands()
+    }
+
+    private func checkInvariants() {
+        if let epoch = guardian?.epoch, guardian?.isPostgresAlive == true {
+            invariant(epoch <= raft.term, "guard armed for term \(epoch), which is ahead of \(raft.term)")
+        }
+        invariant(
+            data.frozenTerm <= raft.term, "frozen for term \(data.frozenTerm), which is ahead of \(raft.term)"
+        )
+    }
+}
+
+/// The rule that was chosen last and what it waits for, for the log, `status` and `explain`.
+public struct Decision: Hashable, Sendable {
+    public var rule: String
+    public var reason: String?
+}
+
+struct HeardBeacon: Sendable {
+    var beacon: Beacon
+    var from: MemberID
+    var at: Instant
+}
+
+struct HeardReport: Sendable {
+    var member: MemberID
+    var report: MemberReport
+    var at: Instant
+}
+
+struct HeardFounder: Sendable {
+    var hello: FounderHello
+    var at: Instant
+}
+
+/// A running order.
+struct Work: Sendable {
+    var job: JobID
+    var order: PostgresOrder
+    var since: Instant
+    var progress: String?
+    var isCancelled = false
+}
+
+/// The history that the standby here was last told to follow.
+struct Followed: Hashable, Sendable {
+    var upstream: Upstream
+}
+
+/// What a joining member must reach: a position that the primary had after the copy was made.
+struct JoiningMark: Sendable {
+    var term: Term
+    var position: Position
+}
+
+/// The freeze that the leader asked for and what it was last told.
+struct OwedFreeze: Sendable {
+    var leader: MemberID
+    var term: Term
+    var lastSent: FreezeAnswer.Verdict?
+}
+
+/// Failed orders and when each kind may be tried again.
+struct Failures: Sendable {
+    private(set) var count = 0
+    private(set) var last: (order: String, reason: String, at: Instant)?
+
+    mutating func note(_ order: PostgresOrder, _ reason: String, at now: Instant) {
+        let name = order.name
+        count = last?.order == name ? min(count + 1, 6) : 1
+        last = (name, reason, now)
+    }
+
+    mutating func clear(_ order: PostgresOrder) {
+        if last?.order == order.name { (count, last) = (0, nil) }
+    }
+
+    /// Doubles from half a second to 16 s.
+    var retryAt: Instant { (last?.at ?? .zero) + .milliseconds(250) * (1 << count) }
 }

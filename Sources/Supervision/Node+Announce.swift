@@ -1,0 +1,183 @@
+import Consensus
+
+/// What the node says after each step: the route of port 5432, beacons, reports, events.
+extension Node {
+    /// Clients may come in: written roles, slots and pg_hba are in force in this term.
+    var isOpen: Bool { reign?.openedAt != nil && writesAsPrimary && handover?.isClosed != true }
+
+    mutating func announce() {
+        noteOpening()
+        noteFollowing()
+        let route = currentRoute()
+        if route != lastRoute {
+            lastRoute = route
+            effects.append(.route(route))
+        }
+    }
+
+    private mutating func noteOpening() {
+        guard writesAsPrimary, let reign, reign.openedAt == nil, applied?.isPrimary == true else { return }
+        self.reign?.openedAt = now
+        wasPrimaryHere = true
+        record(failoverRecord(reign))
+        drive(.tick)
+    }
+
+    private func failoverRecord(_ reign: Reign) -> NewEvent {
+        let detected = reign.postgresDiedAt ?? reign.lastHeard
+        var marks: [(String, Instant)] = [("elected", reign.startedAt)]
+        if let frozen = reign.majorityFrozenAt { marks.append(("frozen", frozen)) }
+        if let promoted = reign.promotedAt, reign.promoted != nil { marks.append(("promoted", promoted)) }
+        marks.append(("open", now))
+        var previous = min(detected, reign.startedAt)
+        var phases: [EventRecord.Phase] = []
+        for (name, instant) in marks {
+            let length = Double(max(.zero, instant - previous).nanoseconds) / 1_000_000
+            phases.append(.init(name: name, milliseconds: length))
+            previous = instant
+        }
+        let timeline = document?.primary?.timeline ?? 0
+        var event = NewEvent(
+            "open", .notice, "\(me) takes writes as primary of term \(raft.term), timeline \(timeline)")
+        event.phases = phases
+        return event
+    }
+
+    private mutating func noteFollowing() {
+        guard let reign, let opened = reign.openedAt, reign.followedAt == nil, now > opened else { return }
+        guard let postgres,
+            postgres.standbys.contains(where: { $0.name.hasPrefix("matriarch:") && $0.state == "streaming" })
+        else { return }
+        self.reign?.followedAt = now
+        var event = NewEvent("followed", .info, "the first replica follows \(me)")
+        event.phases = [.init(name: "followed", milliseconds: Double((now - opened).nanoseconds) / 1_000_000)]
+        record(event)
+    }
+
+    private func currentRoute() -> Route {
+        if isOpen, let guardian, let record = myRecord {
+            return .primary(
+                epoch: raft.term, host: record.address, port: record.postgresPort,
+                validUntil: guardian.deadline)
+        }
+        if holdsPrimacy || handover != nil { return .hold(reason: "the primary is not open") }
+        guard let heard = beacon, heard.from != me, heard.beacon.opened, let primary = heard.beacon.primary,
+            let target = document?.member(primary.member), primary.member != me
+        else { return .hold(reason: "no primary is known") }
+        // A newer term without an open primary outdates the word of the older one.
+        guard heard.beacon.term == raft.term || raft.leader == nil else {
+            return .hold(reason: "a new leader is at work")
+        }
+        let validUntil = heard.at + raft.timings.lease
+        guard now < validUntil else { return .hold(reason: "the primary has not been heard for a lease") }
+        return .primary(
+            epoch: primary.epoch, host: target.address, port: target.postgresPort, validUntil: validUntil)
+    }
+
+    mutating func currentBeacon() -> Beacon {
+        beaconSequence += 1
+        var beacon = Beacon(term: raft.term, sequence: beaconSequence)
+        if writesAsPrimary {
+            beacon.primary = document?.primary
+            beacon.position = postgres?.position
+        }
+        beacon.opened = isOpen
+        beacon.final = finalOnRelease
+        return beacon
+    }
+
+    /// As leader: what was last heard of everyone.
+    func roster() -> [RosterLine] {
+        var lines = reports.filter { $0.member != me }.map { heard in
+            RosterLine(
+                member: heard.member, report: heard.report,
+                ageMilliseconds: max(0, (now - heard.at).milliseconds))
+        }
+        lines.append(RosterLine(member: me, report: ownReport(), ageMilliseconds: 0))
+        return lines
+    }
+
+    func ownReport() -> MemberReport {
+        var report = MemberReport(
+            dataState: data.state, state: memberState, role: memberRole,
+            streaming: postgres?.streaming ?? false,
+            frozenTerm: data.frozenTerm, agentVersion: settings.agentVersion)
+        report.position = postgres?.position ?? postgres?.settled
+        report.replayed = postgres?.replayed
+        report.systemIdentifier = postgres?.systemIdentifier
+        report.version = postgres?.version
+        report.unfit = unfit
+        report.reason = lastDecision.reason
+        report.checksPassing = checksPassing
+        return report
+    }
+
+    private var checksPassing: Int {
+        let isUp = postgresState == .primary || postgresState == .standby
+        let hasRole = memberRole == .primary ? isOpen : (postgres?.streaming ?? false)
+        return 1 + (isUp ? 1 : 0) + (isUp && hasRole ? 1 : 0)
+    }
+
+    var memberRole: MemberRole {
+        if myRecord?.kind == .witness { return .witness }
+        switch postgresState {
+        case .primary: return writesAsPrimary ? .primary : .none
+        case .standby: return .replica
+        case .absent, .stopped, .starting, .unresponsive: return .none
+        }
+    }
+
+    var memberState: MemberState {
+        if foreignSystem != nil || postgres?.unusable != nil { return .failed }
+        if stopping, !isAlive { return .stopped }
+        switch data.state {
+        case .cloning: return .cloning
+        case .rewinding: return .rewinding
+        case .joining: return .joining
+        case .none, .valid: break
+        }
+        switch postgresState {
+        case .primary: return .started
+        case .standby: return isHeldFrozen ? .fenced : .started
+        case .absent: return .joining
+        case .stopped: return armedEpoch == nil && data.intent != .standby ? .fenced : .stopped
+        case .starting, .unresponsive: return .starting
+        }
+    }
+
+    // MARK: events
+
+    struct NewEvent {
+        var kind: String
+        var level: EventRecord.Level
+        var text: String
+        var phases: [EventRecord.Phase] = []
+
+        init(_ kind: String, _ level: EventRecord.Level, _ text: String) {
+            self.kind = kind
+            self.level = level
+            self.text = text
+        }
+    }
+
+    mutating func record(_ event: NewEvent) {
+        effects.append(
+            .record(
+                EventRecord(
+                    at: now, term: raft.term, member: me, kind: event.kind, level: event.level,
+                    text: event.text,
+                    rule: lastDecision.rule, phases: event.phases)))
+    }
+
+    mutating func logStart(_ order: PostgresOrder) {
+        switch order {
+        case .checkpoint, .configure, .examine: return
+        case .promote(let plan):
+            record(.init("promote", .notice, "promoting \(me) on timeline \(plan.timeline)"))
+        case .follow(let upstream): record(.init("follow", .info, "\(me) follows \(upstream.member)"))
+        case .clone(let plan): record(.init("clone", .notice, "\(me) copies \(plan.source.member)"))
+        case .initialize, .startStandby, .startPrimary, .stop, .freeze:
+            record(.init(order.name, .info, "\(order.name) on \(me)"))
+        }
+    }
+}

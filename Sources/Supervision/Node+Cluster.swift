@@ -1,0 +1,196 @@
+import Consensus
+
+/// Finding each other: founding a cluster, and joining one (protocol: Bootstrap; Joining).
+extension Node {
+    /// Repeats, while there is no place in a cluster, what would lead to one.
+    mutating func seekCluster() {
+        if document == nil { connectPeers(nil) }
+        guard document == nil || myRecord == nil else { return }
+        if document == nil, let expected = settings.foundersExpected {
+            found(expected)
+        }
+        guard document != nil || grant == nil else { return }
+        guard document != nil || !settings.seeds.isEmpty else { return }
+        let request = JoinRequest(member: settings.member, systemIdentifier: postgres?.systemIdentifier)
+        var admission = request
+        admission.member.instance = instance
+        effects.append(.send(Envelope(cluster: clusterID, body: .join(admission)), to: .everyone))
+    }
+
+    private var isBlank: Bool {
+        document == nil && raft.hard.accepted == nil && postgres.map { $0.state == .absent } ?? false
+    }
+
+    private var ownRecord: Member {
+        var member = settings.member
+        member.instance = instance
+        return member
+    }
+
+    // MARK: founding
+
+    private mutating func found(_ expected: Int) {
+        let hello = FounderHello(member: ownRecord, expected: expected, isBlank: isBlank)
+        if !settings.seeds.isEmpty {
+            effects.append(.send(Envelope(cluster: nil, body: .founder(hello)), to: .everyone))
+        }
+        foundersHeard.removeAll { now - $0.at > .seconds(5) }
+        if let grant {
+            if grant.proposer == me { pressProposal(grant) }
+            return
+        }
+        guard isBlank else { return }
+        let others = foundersHeard.map(\.hello).filter { $0.isBlank && $0.expected == expected }.map(\.member)
+        let founders = ([ownRecord] + others).sorted { $0.id < $1.id }.prefix(expected)
+        guard founders.count == expected, founders.first?.id == me, now - startedAt >= settlingTime else {
+            return
+        }
+        propose(Array(founders))
+    }
+
+    /// Long enough for slower founders to be heard, so that everyone counts the same ones.
+    private var settlingTime: Duration { settings.seeds.isEmpty ? .zero : .seconds(1) }
+
+    private mutating func propose(_ founders: [Member]) {
+        let document = ClusterDocument(
+            clusterID: settings.clusterName + "-" + instance, clusterName: settings.clusterName,
+            members: founders,
+            voters: Voters(founders.filter { $0.region == settings.primaryRegion }.map(\.id)),
+            primaryRegion: settings.primaryRegion, lease: settings.lease,
+            maximumLagOnFailover: settings.maximumLagOnFailover, credentials: settings.credentials)
+        guard document.voters.contains(me) else { return }
+        let proposal = FoundingProposal(document: document, proposer: me)
+        grant = proposal
+        grants = [me]
+        persist()
+        record(
+            .init(
+                "founding", .notice,
+                "proposing a new cluster of \(founders.map(\.id.name).joined(separator: ", "))"))
+        pressProposal(proposal)
+    }
+
+    /// Asks the founders that have not granted yet; installs the document once all have, this one durably.
+    private mutating func pressProposal(_ proposal: FoundingProposal) {
+        for founder in proposal.founders where founder != me && !grants.contains(founder) {
+            sendWhenDurable(
+                .send(Envelope(cluster: nil, body: .foundingProposal(proposal)), to: .everyone))
+            break
+        }
+        guard ledger.isClean, proposal.founders.allSatisfy({ $0 == me || grants.contains($0) }) else {
+            return
+        }
+        let entry = Entry(version: Version(term: 0, index: 1), document: proposal.document)
+        drive(.install(entry))
+        let offer = Message.offer(term: 0, entry, committed: entry.version)
+        sendWhenDurable(.send(Envelope(cluster: clusterID, body: .consensus(offer)), to: .everyone))
+        connectPeers(document)
+        record(.init("founded", .notice, "cluster \(proposal.document.clusterID) is founded"))
+    }
+
+    mutating func takeFounder(_ hello: FounderHello, from sender: Sender, on channel: Channel?) {
+        guard hello.member.id == sender.member, hello.member.instance == sender.instance else { return }
+        if document != nil {
+            redirect(on: channel, refusal: nil)
+            return
+        }
+        foundersHeard.removeAll { $0.hello.member.id == sender.member }
+        foundersHeard.append(HeardFounder(hello: hello, at: now))
+        foundersHeard.sort { $0.hello.member.id < $1.hello.member.id }
+        if foundersHeard.count > 64 { foundersHeard.removeLast() }
+    }
+
+    /// One grant, ever: whoever asked first with this node among its founders.
+    mutating func takeProposal(_ proposal: FoundingProposal, from sender: Sender, on channel: Channel?) {
+        guard proposal.proposer == sender.member, proposal.document.clusterName == settings.clusterName,
+            proposal.document.instance(of: me) == instance,
+            proposal.document.instance(of: sender.member) == sender.instance,
+            settings.foundersExpected == proposal.founders.count
+        else { return }
+        if grant == nil {
+            guard isBlank else { return }
+            grant = proposal
+            persist()
+        }
+        guard grant?.document.clusterID == proposal.document.clusterID, let channel else { return }
+        sendWhenDurable(
+            .send(
+                Envelope(cluster: nil, body: .foundingGrant(cluster: proposal.document.clusterID)),
+                to: .channel(channel)))
+    }
+
+    mutating func takeGrant(_ cluster: String, from sender: Sender) {
+        guard let grant, grant.proposer == me, grant.document.clusterID == cluster, document == nil,
+            grant.document.instance(of: sender.member) == sender.instance, !grants.contains(sender.member)
+        else { return }
+        grants.append(sender.member)
+        pressProposal(grant)
+    }
+
+    var seekingReason: String {
+        if let joinRefusal { return joinRefusal }
+        if let grant {
+            let missing = grant.founders.filter { $0 != me && !grants.contains($0) }
+            return grant.proposer == me
+                ? "waiting for \(missing.map(\.name).joined(separator: ", ")) to agree to the new cluster"
+                : "agreed to the cluster that \(grant.proposer) proposes, waiting for it"
+        }
+        if let expected = settings.foundersExpected, expected > 1 {
+            return "found \(foundersHeard.count + 1) of the \(expected) founders"
+        }
+        return "looking for a cluster to join"
+    }
+
+    // MARK: joining
+
+    mutating func takeJoin(_ request: JoinRequest, from sender: Sender, on channel: Channel?) {
+        guard let document, request.member.id == sender.member, request.member.instance == sender.instance,
+            isMember(identity)
+        else { return }
+        guard isLeader else { return redirect(on: channel, refusal: nil) }
+        if let refusal = refusalToJoin(request, document) {
+            record(.init("join-refused", .warning, "\(sender.member) may not join: \(refusal)"))
+            return redirect(on: channel, refusal: refusal)
+        }
+        pendingJoins.removeAll { $0.member.id == request.member.id }
+        if document.instance(of: request.member.id) != request.member.instance {
+            pendingJoins.append(request)
+        }
+        if pendingJoins.count > 16 { pendingJoins.removeFirst() }
+        redirect(on: channel, refusal: nil)
+    }
+
+    private func refusalToJoin(_ request: JoinRequest, _ document: ClusterDocument) -> String? {
+        if let system = request.systemIdentifier, let known = document.systemIdentifier, system != known {
+            return "its data directory belongs to another system (\(system), this cluster's is \(known)): "
+                + "move it away, or point data_directory elsewhere"
+        }
+        guard let known = document.member(request.member.id), known.instance != request.member.instance
+        else { return nil }
+        guard known.address != request.member.address else { return nil }
+        return
+            "the name \(known.id) belongs to the machine at \(known.address): give this one a node_name of its own"
+    }
+
+    private mutating func redirect(on channel: Channel?, refusal: String?) {
+        guard let channel else { return }
+        let leader = raft.leader.flatMap { document?.member($0) }
+        let answer = JoinAnswer(
+            refusal: refusal, leaderAddress: leader?.address, leaderPeerPort: leader?.peerPort)
+        effects.append(.send(Envelope(cluster: clusterID, body: .joinAnswer(answer)), to: .channel(channel)))
+    }
+
+    mutating func takeJoinAnswer(_ answer: JoinAnswer, from sender: Sender) {
+        guard myRecord == nil else { return }
+        if joinRefusal != answer.refusal, let refusal = answer.refusal {
+            record(.init("join-refused", .alarm, "\(sender.member) refuses to let this node in: \(refusal)"))
+        }
+        joinRefusal = answer.refusal
+        guard let host = answer.leaderAddress, let port = answer.leaderPeerPort else { return }
+        let hint = PeerAddress(member: nil, host: host, port: port)
+        guard !hintedPeers.contains(hint) else { return }
+        hintedPeers.append(hint)
+        if hintedPeers.count > 16 { hintedPeers.removeFirst() }
+        connectPeers(document)
+    }
+}

@@ -1,0 +1,138 @@
+import Consensus
+
+/// Commands whose answer is awaited from the leader.
+struct PendingCommands: Sendable {
+    struct Line: Sendable {
+        let request: RequestID
+        let id: UInt64
+        let until: Instant
+    }
+
+    /// More than this many people waiting at once are told to try again.
+    static let limit = 64
+
+    private(set) var lines: [Line] = []
+    private var nextID: UInt64 = 1
+
+    mutating func add(_ request: RequestID, until: Instant) -> UInt64? {
+        guard lines.count < PendingCommands.limit else { return nil }
+        defer { nextID += 1 }
+        lines.append(Line(request: request, id: nextID, until: until))
+        return nextID
+    }
+
+    mutating func remove(id: UInt64) -> RequestID? {
+        guard let index = lines.firstIndex(where: { $0.id == id }) else { return nil }
+        return lines.remove(at: index).request
+    }
+
+    mutating func removeExpired(at now: Instant) -> [RequestID] {
+        let expired = lines.filter { $0.until <= now }.map(\.request)
+        lines.removeAll { $0.until <= now }
+        return expired
+    }
+}
+
+/// What people and signals ask for (protocol: Switchover).
+extension Node {
+    mutating func take(_ command: Command, _ request: RequestID) {
+        switch command {
+        case .stop:
+            if !stopping { record(.init("stopping", .notice, "\(me) was told to stop")) }
+            stopping = true
+            answer(request, CommandAnswer(verdict: .accepted))
+        case .signalSwitchover: takeSignal(request)
+        case .switchover(let target, let dryRun, let reason):
+            ask(.switchover(target: target, dryRun: dryRun, reason: reason), request)
+        }
+    }
+
+    private mutating func takeSignal(_ request: RequestID) {
+        if isLeader { return ask(.switchover(target: nil, dryRun: false, reason: "signal"), request) }
+        if let unfit { return refuse(request, "\(me) can't take over: \(unfit)") }
+        if data.state != .valid {
+            return refuse(request, "\(me) can't take over: its data is \(data.state.rawValue)")
+        }
+        ask(.switchover(target: me, dryRun: false, reason: "signal"), request)
+    }
+
+    private mutating func refuse(_ request: RequestID, _ reason: String) {
+        answer(request, CommandAnswer(verdict: .refused, reason: reason))
+    }
+
+    private mutating func answer(_ request: RequestID, _ answer: CommandAnswer) {
+        if answer.verdict != .accepted {
+            record(.init("refused", .warning, "not done: \(answer.reason ?? "no reason given")"))
+        }
+        effects.append(.answer(request, answer))
+    }
+
+    /// Here if this node leads, else through the leader.
+    private mutating func ask(_ command: Command, _ request: RequestID) {
+        if isLeader { return answer(request, judge(command)) }
+        guard let leader = raft.leader, isMember(identity) else {
+            let hint =
+                "no leader now: a failover goes on by itself as soon as a majority can be reached; "
+                + "see `matriarch status`"
+            return answer(request, CommandAnswer(verdict: .tryAgain, reason: hint))
+        }
+        guard let id = commands.add(request, until: now + .seconds(5)) else {
+            return answer(request, CommandAnswer(verdict: .tryAgain, reason: "too many commands are waiting"))
+        }
+        effects.append(
+            .send(Envelope(cluster: clusterID, body: .command(id: id, command)), to: .member(leader)))
+    }
+
+    mutating func takeForwarded(_ command: Command, id: UInt64, from sender: Sender, on channel: Channel?) {
+        guard let channel else { return }
+        var verdict = CommandAnswer(verdict: .tryAgain, reason: "\(me) does not lead")
+        if isLeader, case .switchover = command { verdict = judge(command) }
+        effects.append(
+            .send(Envelope(cluster: clusterID, body: .commandAnswer(id: id, verdict)), to: .channel(channel)))
+    }
+
+    mutating func takeAnswer(_ verdict: CommandAnswer, id: UInt64) {
+        if let request = commands.remove(id: id) { answer(request, verdict) }
+    }
+
+    mutating func expireCommands() {
+        for request in commands.removeExpired(at: now) {
+            answer(request, CommandAnswer(verdict: .tryAgain, reason: "the leader did not answer within 5 s"))
+        }
+    }
+
+    /// As leader: whether a switchover may begin now, and its beginning.
+    private mutating func judge(_ command: Command) -> CommandAnswer {
+        guard case .switchover(let wish, let dryRun, let reason) = command, let document else {
+            return CommandAnswer(verdict: .refused, reason: "only the node itself can be asked for that")
+        }
+        if let reason = switchoverBlocked(document) {
+            return CommandAnswer(verdict: .tryAgain, reason: reason)
+        }
+        if wish == nil, candidates.isEmpty {
+            let why = document.members.filter { $0.id != me }.compactMap { refusal(of: $0.id) }
+            let text = why.isEmpty ? "there is no other member" : why.joined(separator: "; ")
+            return CommandAnswer(verdict: .refused, reason: "nobody can take over: \(text)")
+        }
+        let target = wish ?? candidates.first ?? me
+        if let why = refusal(of: target) { return CommandAnswer(verdict: .refused, reason: why) }
+        let steps = [
+            "checkpoint on \(me), clients go on writing", "hold new clients, stop Postgres on \(me)",
+            "\(target) freezes the herd, compares positions and is promoted on timeline \(document.maximumTimeline + 1)",
+            "the others follow \(target); \(me) comes back as replica",
+        ]
+        if dryRun { return CommandAnswer(verdict: .accepted, lines: steps, target: target) }
+        var next = document
+        next.switchover = SwitchoverIntent(target: target, from: me, term: raft.term, reason: reason)
+        record(.init("switchover", .notice, "handing over from \(me) to \(target) (asked by \(reason))"))
+        drive(.propose(next))
+        return CommandAnswer(verdict: .accepted, lines: steps, target: target)
+    }
+
+    private func switchoverBlocked(_ document: ClusterDocument) -> String? {
+        if !writesAsPrimary || !isOpen { return "\(me) is not open as primary yet: \(lastDecision.rule)" }
+        if handover != nil || document.switchover != nil { return "a switchover is under way" }
+        if document.voters.isJoint || !raft.canPropose { return "the document is being changed" }
+        return nil
+    }
+}

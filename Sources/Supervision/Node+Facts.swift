@@ -1,0 +1,177 @@
+import Consensus
+
+/// What the rules ask about: plain questions over the committed document and local facts.
+extension Node {
+    var myRecord: Member? {
+        guard let member = document?.member(me), member.instance == instance else { return nil }
+        return member
+    }
+
+    /// The guard knows best whether Postgres lives; the report may be a moment old.
+    var postgresState: PostgresReport.State {
+        guard let guardian else { return postgres?.state ?? .stopped }
+        let reported = postgres?.state ?? .stopped
+        if guardian.isPostgresAlive {
+            return reported == .absent || reported == .stopped ? .starting : reported
+        }
+        return reported == .absent ? .absent : .stopped
+    }
+
+    var isAlive: Bool { guardian?.isPostgresAlive ?? false }
+    var armedEpoch: Term? { guardian?.epoch }
+    var isPrimaryOnRecord: Bool { document?.primary?.member == me && myRecord != nil }
+    var hasOpenLineage: Bool { document?.hasOpenPrimary ?? false }
+
+    /// This leader is the primary on record in its own term, with its lineage open.
+    var holdsPrimacy: Bool {
+        isLeader && isPrimaryOnRecord && hasOpenLineage && document?.primary?.epoch == raft.term
+    }
+
+    /// Postgres here may write as far as we know: the open primary, armed for this very term, alive.
+    var writesAsPrimary: Bool {
+        holdsPrimacy && isAlive && armedEpoch == raft.term && postgresState == .primary
+            && (guardian.map { now < $0.deadline } ?? false)
+    }
+
+    /// Postgres still runs as the open primary of an older term of ours: the role can be kept without a break.
+    var canResume: Bool {
+        guard isLeader, isPrimaryOnRecord, hasOpenLineage, let primary = document?.primary,
+            primary.epoch < raft.term, let guardian, let epoch = guardian.epoch
+        else { return false }
+        return guardian.isPostgresAlive && guardian.startedAsPrimary && epoch >= primary.epoch
+            && now < guardian.deadline
+            && overthrownTerm < epoch
+    }
+
+    /// The last primary is this member, stopped for certain, and its log is the cluster's newest: start it again.
+    var canReopen: Bool {
+        guard isLeader, isPrimaryOnRecord, hasOpenLineage, let document, let primary = document.primary,
+            primary.epoch < raft.term, data.state == .valid, postgresState == .stopped,
+            postgres?.unusable == nil
+        else { return false }
+        guard let position = postgres?.settled ?? postgres?.position else { return false }
+        return position.timeline == primary.timeline && unpromotable == nil
+    }
+
+    /// A new primary must be made, and first everyone must be frozen.
+    var needsFrozenHerd: Bool {
+        guard isLeader, raft.hasOwnCommit, let document, document.systemIdentifier != nil else {
+            return false
+        }
+        if document.primary?.member == me, document.primary?.epoch == raft.term { return false }
+        return !canResume && !canReopen
+    }
+
+    /// Everyone may follow the primary on record, and a later leader has not frozen this member.
+    var mayFollow: Bool {
+        guard hasOpenLineage, let primary = document?.primary else { return false }
+        return primary.epoch >= data.frozenTerm && primary.member != me
+    }
+
+    var leaseAhead: Bool {
+        guard let guardDeadline else { return false }
+        return guardDeadline > now
+    }
+
+    /// The fresh word of the leader about the primary, if there is one.
+    var freshBeacon: Beacon? {
+        guard let beacon, beacon.beacon.term == raft.term, now - beacon.at < raft.timings.lease else {
+            return nil
+        }
+        return beacon.beacon
+    }
+
+    func report(of member: MemberID) -> HeardReport? { reports.first { $0.member == member } }
+
+    /// Heard itself within two leases (or two seconds where leases are short).
+    func isReachable(_ member: MemberID) -> Bool {
+        if member == me { return true }
+        guard let heard = report(of: member) else { return false }
+        return now - heard.at < max(raft.timings.lease, .seconds(2))
+    }
+
+    /// What Postgres should be configured with, by the committed document.
+    func managedConfiguration(asPrimary: Bool) -> ManagedConfiguration? {
+        guard let document else { return nil }
+        let others = document.members.filter { $0.id != me && $0.kind == .data }
+        return ManagedConfiguration(
+            synchronousStandbys: asPrimary ? .none : .placeholder,
+            memberAddresses: document.members.map(\.address).sorted(),
+            slots: asPrimary ? others.map(\.slotName).sorted() : [],
+            credentials: document.credentials, lease: document.lease, isPrimary: asPrimary,
+            timeline: document.activeLineages.first?.timeline)
+    }
+
+    /// Where this standby should stream from, and under which name.
+    var desiredUpstream: Upstream? {
+        guard let document, let primary = document.primary, let source = document.member(primary.member),
+            let mine = myRecord
+        else { return nil }
+        return Upstream(
+            member: source.id, address: source.address, port: source.postgresPort,
+            applicationName: data.state == .valid ? mine.synchronousName : mine.joiningName,
+            slot: mine.slotName, role: document.credentials.replicationRole,
+            password: document.credentials.replicationPassword, timeline: primary.timeline)
+    }
+
+    /// The standby was found streaming from the right place when the agent started: nothing to do over.
+    var streamsAsDesired: Bool {
+        guard let desired = desiredUpstream, let postgres, postgres.gate == .open else { return false }
+        if let followed { return followed.upstream == desired }
+        return postgres.streaming && postgres.streamingFrom == "\(desired.address):\(desired.port)"
+            && postgres.streamingName == desired.applicationName
+            && postgres.position?.timeline == desired.timeline
+    }
+
+    // MARK: fitness
+
+    /// Tells the elector whether, and how soon, this member may campaign.
+    mutating func reportFitness() {
+        let fitness = Fitness(mayLead: unfit == nil, rank: electionRank)
+        guard fitness != lastFitness else { return }
+        lastFitness = fitness
+        drive(.fitnessChanged(fitness))
+    }
+
+    /// Why this member may not lead now; nil when it may.
+    var unfit: String? {
+        guard let document else { return "no cluster yet" }
+        guard let record = myRecord else { return "not a member" }
+        if record.kind == .witness { return "a witness" }
+        if record.region != document.primaryRegion {
+            return "not in the primary region \(document.primaryRegion)"
+        }
+        if record.neverLeads { return "tagged nofailover" }
+        if guardian == nil { return "the guard does not answer" }
+        if let unusable = postgres?.unusable { return unusable }
+        if stopping { return "being stopped" }
+        if unfitUntil > now { return "a promotion failed here a moment ago" }
+        if document.systemIdentifier == nil { return nil }
+        if data.state != .valid { return "its data is \(data.state.rawValue)" }
+        if let foreign = foreignSystem { return foreign }
+        return nil
+    }
+
+    var foreignSystem: String? {
+        guard let known = document?.systemIdentifier, let mine = postgres?.systemIdentifier, mine != known,
+            data.state != .cloning, data.state != .rewinding
+        else { return nil }
+        return "its data directory belongs to another system (\(mine), the cluster's is \(known))"
+    }
+
+    /// How many voters are known to be fresher; equal ones are ordered by name.
+    private var electionRank: Int {
+        guard let document, document.systemIdentifier != nil else {
+            return document?.voters.all.firstIndex(of: me) ?? 0
+        }
+        guard let mine = postgres?.position ?? postgres?.settled else { return document.voters.all.count }
+        return reports.count { heard in
+            guard heard.member != me, document.voters.contains(heard.member),
+                heard.report.dataState == .valid,
+                heard.report.unfit == nil, heard.member != document.primary?.member,
+                let theirs = heard.report.position
+            else { return false }
+            return document.isFresher(theirs, than: mine) || (theirs == mine && heard.member < me)
+        }
+    }
+}

@@ -1,0 +1,60 @@
+public import Consensus
+
+extension Node {
+    /// The cluster as this node sees it. Ages, not wall-clock times: the daemon knows the date.
+    public func status(at now: Instant) -> StatusReport {
+        var report = StatusReport(cluster: settings.clusterName, node: me.name)
+        report.term = raft.term
+        report.leader = raft.leader?.name
+        report.rule = lastDecision.rule
+        report.reason = lastDecision.reason
+        guard let document else { return report }
+        report.systemIdentifier = document.systemIdentifier.map(String.init)
+        report.primaryRegion = document.primaryRegion
+        report.timeline = document.primary?.timeline
+        report.switchoverTo = document.switchover?.target.name
+        report.synchronous = .init(mode: document.durability.mode.rawValue, standbys: [], need: 0)
+        if isOpen {
+            report.primary = me.name
+            report.writable = guardian.map { now < $0.deadline } ?? false
+            report.leaseLeftMilliseconds = guardian.map { max(0, ($0.deadline - now).milliseconds) }
+        } else if let beacon = freshBeacon, beacon.opened, let primary = beacon.primary, !isLeader {
+            report.primary = primary.member.name
+            report.writable = true
+        }
+        report.members = document.members.map { line($0, document, report.primary, at: now) }
+        return report
+    }
+
+    private func line(
+        _ member: Member, _ document: ClusterDocument, _ primary: String?, at now: Instant
+    ) -> StatusReport.Line {
+        let heard =
+            member.id == me
+            ? HeardReport(member: me, report: ownReport(), at: now) : report(of: member.id)
+        let reachable = member.id == me || isReachable(member.id)
+        var line = StatusReport.Line(
+            name: member.id.name, state: reachable ? heard?.report.state ?? .joining : .unreachable,
+            role: heard?.report.role ?? .none, region: member.region,
+            voter: document.voters.contains(member.id),
+            address: member.address,
+            checks: .init(total: 3, passing: reachable ? heard?.report.checksPassing ?? 0 : 0),
+            reachable: reachable, createdSeconds: member.joined)
+        // Two members are never shown as primary: the word of the newest term counts.
+        if line.role == .primary, primary != nil, primary != member.id.name { line.role = .none }
+        guard let heard else { return line }
+        if !reachable { line.role = .none }
+        line.timeline = heard.report.position?.timeline
+        line.lsn = heard.report.position?.lsn
+        line.version = heard.report.version
+        line.agentVersion = heard.report.agentVersion
+        line.ageMilliseconds = max(0, (now - heard.at).milliseconds)
+        line.reason = heard.report.reason
+        if let mine = heard.report.replayed ?? heard.report.position?.lsn, let theirs = lastPrimary {
+            line.lagBytes = member.id.name == primary ? 0 : mine.behind(theirs.lsn)
+        }
+        let progress = postgres?.standbys.first { $0.name == member.synchronousName }
+        line.lagSeconds = member.id.name == primary ? 0 : progress?.lagSeconds
+        return line
+    }
+}

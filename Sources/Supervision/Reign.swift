@@ -1,0 +1,74 @@
+import Consensus
+
+/// What a leader knows and has done in its own term; gone when it stops leading.
+struct Reign: Sendable {
+    let term: Term
+    let startedAt: Instant
+    /// When a leader was last heard before this one: the failure lies between.
+    let lastHeard: Instant
+    private(set) var answers: [(member: MemberID, answer: FreezeAnswer, at: Instant)] = []
+    var majorityFrozenAt: Instant?
+    var promoted: (timeline: Timeline, switchLSN: LSN)?
+    var promotedAt: Instant?
+    var promotionFailed = false
+    /// A hand-over was begun and came to nothing in this term.
+    var handoverEnded = false
+    var restarts = 0
+    var postgresDiedAt: Instant?
+    var checkpointed = false
+    /// When this leader's Postgres was first writable for clients in this term.
+    var openedAt: Instant?
+    var followedAt: Instant?
+    var resumed = false
+    var lagReported = false
+
+    init(term: Term, startedAt: Instant, lastHeard: Instant) {
+        self.term = term
+        self.startedAt = startedAt
+        self.lastHeard = lastHeard
+    }
+
+    mutating func hear(_ answer: FreezeAnswer, from member: MemberID, at now: Instant) {
+        guard answer.term == term else { return }
+        answers.removeAll { $0.member == member }
+        answers.append((member, answer, now))
+        answers.sort { $0.member < $1.member }
+    }
+
+    func answer(of member: MemberID) -> FreezeAnswer? { answers.first { $0.member == member }?.answer }
+
+    /// Whether the member has said its last word: frozen, or nothing to freeze.
+    func isFinal(_ member: MemberID) -> Bool {
+        switch answer(of: member)?.verdict {
+        case .frozen, .noData: true
+        case .pending, .refused, nil: false
+        }
+    }
+
+    mutating func learn(_ document: ClusterDocument, at now: Instant) {
+        guard let lineage = document.currentLineage, lineage.epoch == term, lineage.status == .open else {
+            return
+        }
+        if promotedAt == nil { promotedAt = now }
+    }
+
+    mutating func postgresDied(at now: Instant) {
+        postgresDiedAt = now
+        openedAt = nil
+    }
+}
+
+/// A planned hand-over on its way; only on the leader that is the primary.
+struct Handover: Sendable {
+    var target: MemberID
+    let startedAt: Instant
+    var checkpointed = false
+    var isClosed = false
+    var isStopped = false
+    var closedAt: Instant?
+
+    init(target: MemberID, startedAt: Instant) {
+        self.target = target
+        self.startedAt = startedAt
+    }
+}

@@ -1,0 +1,223 @@
+import Consensus
+
+extension Rule {
+    /// What a primary that writes looks after.
+    static let primaryDuties: [Rule] = [
+        Rule(
+            name: "configure-primary",
+            why: "Slots, pg_hba and roles follow the document; clients come in after that.",
+            applies: { node in
+                node.writesAsPrimary && node.background == nil && node.mayTry("configure")
+                    && node.managedConfiguration(asPrimary: true) != node.applied
+            },
+            action: { node in
+                guard let configuration = node.managedConfiguration(asPrimary: true) else {
+                    return .wait(nil)
+                }
+                return .background(.configure(configuration))
+            }),
+        Rule(
+            name: "intent-primary", why: "After a crash the member must know that it was the primary.",
+            applies: { $0.writesAsPrimary && $0.data.intent != .primary(epoch: $0.raft.term) },
+            action: { node in
+                var record = node.data
+                record.intent = .primary(epoch: node.raft.term)
+                return .write(record)
+            }),
+        Rule(
+            name: "start-switchover", why: "The wish is committed: now it is carried out.",
+            applies: { node in
+                node.writesAsPrimary && node.handover == nil && node.reign?.handoverEnded != true
+                    && node.document?.switchover?.term == node.raft.term
+                    && node.document?.switchover?.from == node.me
+                    && node.isOpen
+            },
+            action: { node in .beginHandover(node.document?.switchover?.target ?? node.me) }),
+        Rule(
+            name: "checkpoint-after-promotion", why: "pg_rewind and restarts need one on the new timeline.",
+            applies: { node in
+                node.writesAsPrimary && node.isOpen && node.background == nil
+                    && node.reign?.checkpointed == false
+                    && node.postgres?.checkpointTimeline != node.document?.primary?.timeline
+                    && node.mayTry("checkpoint")
+            },
+            action: { _ in .background(.checkpoint) }),
+        Rule(
+            name: "finish-voters", why: "A joint voter set is left as soon as it is committed.",
+            applies: { $0.writesAsPrimary && $0.document?.voters.isJoint == true },
+            action: { node in
+                guard var document = node.document, let next = document.voters.next else { return .wait(nil) }
+                document.voters = Voters(next)
+                return .propose(document, "voters are now \(next.map(\.name).joined(separator: ", "))")
+            }),
+        Rule(
+            name: "retire-instance",
+            why: "Who lost its memory may not vote with one: it leaves the voters first.",
+            applies: { $0.writesAsPrimary && $0.retiringVoters != nil },
+            action: { node in
+                guard var document = node.document, let voters = node.retiringVoters else {
+                    return .wait(nil)
+                }
+                document.voters = Voters(document.voters.current, next: voters)
+                return .propose(document, "a voter came back without its memory and leaves the voters")
+            }),
+        Rule(
+            name: "admit", why: "A node with the secret and the cluster's name is let in as a learner.",
+            applies: { $0.writesAsPrimary && $0.nextAdmission != nil },
+            action: { node in
+                guard let member = node.nextAdmission, let document = node.document else { return .wait(nil) }
+                return .propose(
+                    document.admitting(member), "\(member.id) joins (\(member.address), \(member.region))")
+            }),
+        Rule(
+            name: "grow-voters",
+            why: "The voters are the largest odd set of valid members of the primary region.",
+            applies: { $0.writesAsPrimary && $0.grownVoters != nil },
+            action: { node in
+                guard var document = node.document, let voters = node.grownVoters else { return .wait(nil) }
+                document.voters = Voters(document.voters.current, next: voters)
+                return .propose(document, "voters become \(voters.map(\.name).joined(separator: ", "))")
+            }),
+        Rule(
+            name: "primary", why: "The lease is held and Postgres writes: nothing to do.",
+            applies: { $0.holdsPrimacy }, action: { _ in .wait(nil) }),
+    ]
+
+    /// Holding still for a later leader, and as that leader.
+    static let freezing: [Rule] = [
+        Rule(
+            name: "start-frozen",
+            why: "Where a stopped member's log ends is only known once it has replayed it.",
+            applies: { node in
+                node.postgresState == .stopped && node.hasUsableData && !node.canReopen
+                    && node.mayTry("start-standby")
+            },
+            action: { node in
+                guard let configuration = node.managedConfiguration(asPrimary: false) else {
+                    return .wait(nil)
+                }
+                return .order(.startStandby(configuration))
+            }),
+        Rule(
+            name: "freeze", why: "An older primary must not get one more acknowledgement from here.",
+            applies: { node in
+                node.postgresState == .standby && node.isHeldFrozen && node.postgres?.gate == .open
+                    && node.mayTry("freeze")
+            },
+            action: { _ in .order(.freeze) }),
+        Rule(
+            name: "held-frozen",
+            why: "Only a committed document with an open primary of that term lifts the freeze.",
+            applies: { $0.isHeldFrozen && !$0.isLeader },
+            action: { node in
+                .wait(
+                    "frozen for term \(node.data.frozenTerm), waiting for \(node.raft.leader?.name ?? "a leader")"
+                )
+            }),
+    ]
+
+    /// The leader's way from frozen members to a new primary (protocol: Promotion).
+    static let choosing: [Rule] = [
+        Rule(
+            name: "burn-promotion", why: "A promotion that went another way than reserved is never followed.",
+            applies: { node in
+                guard let promoted = node.reign?.promoted, node.isReservedHere else { return false }
+                return promoted.timeline != node.document?.primary?.timeline
+            },
+            action: { node in
+                .kill(
+                    "it was promoted to timeline \(node.reign?.promoted?.timeline ?? 0), not the reserved one"
+                )
+            }),
+        Rule(
+            name: "open-lineage", why: "The promotion is proven: from here on members may follow.",
+            applies: { $0.isReservedHere && $0.reign?.promoted != nil && $0.isAlive },
+            action: { node in
+                guard let document = node.document, let promoted = node.reign?.promoted else {
+                    return .wait(nil)
+                }
+                return .propose(
+                    document.opening(promoted.timeline, at: promoted.switchLSN),
+                    "\(node.me) is primary on timeline \(promoted.timeline) from \(promoted.switchLSN)")
+            }),
+        Rule(
+            name: "promotion-failed",
+            why: "Its timeline is burnt and its epoch spent; another term may do better.",
+            applies: {
+                $0.isReservedHere && $0.reign?.promotionFailed == true && $0.isAlive && $0.armedEpoch != nil
+            },
+            action: { _ in .kill("its promotion failed") }),
+        Rule(
+            name: "intend-promotion",
+            why: "After a crash the member must know which timeline it was about to write.",
+            applies: {
+                $0.isReservedHere && $0.armedEpoch == $0.raft.term && $0.data.intent != $0.promotionIntent
+            },
+            action: { node in
+                var record = node.data
+                record.intent = node.promotionIntent
+                return .write(record)
+            }),
+        Rule(
+            name: "promote", why: "Frozen, chosen, reserved, armed and recorded: now it may become writable.",
+            applies: { node in
+                node.isReservedHere && node.armedEpoch == node.raft.term && node.postgresState == .standby
+                    && node.reign?.promoted == nil && node.reign?.promotionFailed != true
+            },
+            action: { node in
+                guard let document = node.document, let primary = document.primary else { return .wait(nil) }
+                return .order(.promote(document.promotionPlan(to: primary.timeline)))
+            }),
+        Rule(
+            name: "await-promotion", why: "The role is this member's and its way there is not finished.",
+            applies: { $0.isReservedHere }, action: { node in .wait(node.failureText ?? "being promoted") }),
+        Rule(
+            name: "transfer", why: "The one with the freshest data leads.",
+            applies: { node in
+                guard node.needsFrozenHerd, node.armedEpoch == nil,
+                    case .promote(let member) = node.chooseFreshest().verdict
+                else { return false }
+                return member != node.me
+            },
+            action: { node in
+                guard case .promote(let member) = node.chooseFreshest().verdict else { return .wait(nil) }
+                return .release(to: member, "\(member) has fresher data")
+            }),
+        Rule(
+            name: "reserve-timeline", why: "A timeline is used once in the cluster's life.",
+            applies: { node in
+                guard node.needsFrozenHerd, case .promote(let member) = node.chooseFreshest().verdict else {
+                    return false
+                }
+                return member == node.me && node.postgres?.settled != nil
+            },
+            action: { node in
+                guard let document = node.document, let position = node.postgres?.settled else {
+                    return .wait(nil)
+                }
+                return .propose(
+                    document.reserving(for: node.me, term: node.raft.term, from: position),
+                    "timeline \(document.maximumTimeline + 1) is reserved for \(node.me)")
+            }),
+        Rule(
+            name: "await-freeze", why: "Who leads must know what everyone has before anyone writes.",
+            applies: { $0.needsFrozenHerd },
+            action: { node in
+                guard case .wait(let reason) = node.chooseFreshest().verdict else { return .wait(nil) }
+                return .wait(reason)
+            }),
+    ]
+}
+
+extension Node {
+    /// This leader reserved a timeline for itself in its own term and has not opened it.
+    var isReservedHere: Bool {
+        guard isLeader, let document, let primary = document.primary else { return false }
+        return primary.member == me && primary.epoch == raft.term
+            && document.currentLineage?.status == .reserved
+    }
+
+    var promotionIntent: Intent {
+        .promoting(epoch: raft.term, timeline: document?.primary?.timeline ?? 0)
+    }
+}

@@ -1,0 +1,237 @@
+import Consensus
+
+extension Rule {
+    /// Rejoining and following (protocol: Rejoining). Every start is with the gate closed, so that where the own log
+    /// ends is known before anything is received.
+    static let standby: [Rule] = [
+        Rule(
+            name: "witness", why: "A witness holds no data.",
+            applies: { $0.myRecord?.kind == .witness }, action: { _ in .wait(nil) }),
+        Rule(
+            name: "adopt-data",
+            why: "Data found without the state that vouched for it must prove itself again.",
+            applies: { node in
+                node.data.state == .none && node.postgresState != .absent
+                    && node.postgres?.systemIdentifier != nil
+                    && node.postgres?.systemIdentifier == node.document?.systemIdentifier
+            },
+            action: { node in
+                var record = node.data
+                record.state = .joining
+                return .write(record)
+            }),
+        Rule(
+            name: "await-primary-elsewhere",
+            why: "Without an open primary there is nobody to follow or to copy from.",
+            applies: { !$0.mayFollow },
+            action: { node in
+                if node.isPrimaryOnRecord, node.hasOpenLineage, !node.isAlive {
+                    return .wait("the last primary waits for an election before it starts")
+                }
+                return .wait("no open primary is known")
+            }),
+        Rule(
+            name: "clone", why: "Nothing usable is here, and the record says so on disk.",
+            applies: {
+                $0.data.state == .cloning && !$0.isAlive && $0.mayTry("clone") && $0.isSourceReachable
+            },
+            action: { node in
+                guard var source = node.desiredUpstream, let document = node.document,
+                    let mine = node.myRecord,
+                    let system = document.systemIdentifier,
+                    let configuration = node.managedConfiguration(asPrimary: false)
+                else { return .wait(nil) }
+                source.applicationName = mine.joiningName
+                return .order(
+                    .clone(ClonePlan(source: source, systemIdentifier: system, configuration: configuration)))
+            }),
+        Rule(
+            name: "stop-for-clone", why: "A directory is replaced only while nothing runs in it.",
+            applies: { $0.data.state == .cloning && $0.isAlive },
+            action: { .order(.stop(bound: $0.settings.stopTimeout)) }),
+        Rule(
+            name: "await-clone", why: "The next attempt waits for its time, or for its source.",
+            applies: { $0.data.state == .cloning },
+            action: { .wait($0.failureText ?? "waiting for the primary to copy from") }),
+        Rule(
+            name: "mark-cloning",
+            why: "The record says that the data does not count before the first byte changes.",
+            applies: { node in
+                (node.data.state == .none && node.postgresState == .absent) || node.data.state == .rewinding
+                    || (node.postgresState == .absent && node.data.state != .cloning)
+            },
+            action: { node in .write(node.cloningRecord) }),
+        Rule(
+            name: "await-standby", why: "Replaying the local log comes first.",
+            applies: { $0.postgresState != .standby },
+            action: { node in .wait(node.failureText ?? "Postgres is \(node.postgresState.rawValue)") }),
+        Rule(
+            name: "close-gate",
+            why: "Before another history is followed it must be known where this log ends.",
+            applies: { node in
+                node.postgres?.gate == .open && !node.streamsAsDesired && !node.followsDesiredHistory
+                    && node.mayTry("freeze")
+            },
+            action: { _ in .order(.freeze) }),
+        Rule(
+            name: "await-settled", why: "Where the own log ends decides between following and copying.",
+            applies: { $0.postgres?.gate == .closed && $0.postgres?.settled == nil },
+            action: { _ in .wait("local WAL is being replayed") }),
+        Rule(
+            name: "diverged",
+            why: "WAL that is not part of the history can't be taken back: the data is replaced.",
+            applies: { node in
+                guard node.postgres?.gate == .closed, let settled = node.postgres?.settled,
+                    let document = node.document
+                else { return false }
+                switch document.standing(of: settled) {
+                case .diverged, .unknown: return true
+                case .current, .ancestor: return false
+                }
+            },
+            action: { node in .write(node.cloningRecord) }),
+        Rule(
+            name: "ahead-of-primary",
+            why: "A primary that went back in time must not be followed, nor this data wiped.",
+            applies: { $0.isAheadOfPrimary },
+            action: { _ in
+                .wait("this member holds more of the current timeline than the primary: a person must look")
+            }),
+        Rule(
+            name: "follow", why: "The history is the same: only what is missing is streamed.",
+            applies: { !$0.streamsAsDesired && $0.mayTry("follow") },
+            action: { node in
+                guard let upstream = node.desiredUpstream else { return .wait(nil) }
+                return .order(.follow(upstream))
+            }),
+        Rule(
+            name: "become-valid",
+            why: "It streams, and holds all that the primary had after the copy was made.",
+            applies: { $0.data.state == .joining && $0.hasCaughtUp },
+            action: { node in
+                var record = node.data
+                record.state = .valid
+                record.intent = .standby
+                return .write(record)
+            }),
+        Rule(
+            name: "intent-standby", why: "After a crash the member must know that it was no primary.",
+            applies: { $0.data.intent != .standby },
+            action: { node in
+                var record = node.data
+                record.intent = .standby
+                return .write(record)
+            }),
+        Rule(
+            name: "configure-standby", why: "pg_hba and settings follow the document here too.",
+            applies: { node in
+                node.background == nil && node.mayTry("configure")
+                    && node.managedConfiguration(asPrimary: false) != node.applied
+            },
+            action: { node in
+                guard let configuration = node.managedConfiguration(asPrimary: false) else {
+                    return .wait(nil)
+                }
+                return .background(.configure(configuration))
+            }),
+        Rule(
+            name: "standby", why: "It follows the primary: nothing to do.",
+            applies: { _ in true },
+            action: { node in
+                if node.postgres?.streaming != true { return .wait("not streaming yet") }
+                return .wait(node.data.state == .joining ? "catching up" : nil)
+            }),
+    ]
+}
+
+extension Node {
+    /// Frozen for a term whose primary is not open yet.
+    var isHeldFrozen: Bool {
+        guard data.frozenTerm > 0 else { return false }
+        guard hasOpenLineage, let primary = document?.primary else { return true }
+        return primary.epoch < data.frozenTerm
+    }
+
+    /// Data that Postgres can be started on as a standby.
+    var hasUsableData: Bool {
+        guard data.state == .valid || data.state == .joining else { return false }
+        return !waitsToReopen
+    }
+
+    /// The last primary does not start as a standby while it may be about to start as primary again.
+    private var waitsToReopen: Bool {
+        guard isPrimaryOnRecord, hasOpenLineage, let primary = document?.primary,
+            data.frozenTerm <= primary.epoch,
+            unfit == nil
+        else { return false }
+        if raft.leader == me { return true }
+        return raft.leader == nil && now - max(raft.lastHeard, startedAt) < raft.timings.promise * 3
+    }
+
+    var cloningRecord: DataRecord {
+        var record = data
+        record.state = .cloning
+        record.intent = .standby
+        return record
+    }
+
+    var isSourceReachable: Bool {
+        guard let beacon = freshBeacon else { return false }
+        return beacon.primary?.member == document?.primary?.member && beacon.opened
+    }
+
+    /// Another name or upstream of the same history: following it needs no closed gate.
+    var followsDesiredHistory: Bool {
+        guard let followed, let desired = desiredUpstream else { return false }
+        return followed.upstream.timeline == desired.timeline && followed.upstream.member == desired.member
+    }
+
+    var isAheadOfPrimary: Bool {
+        guard postgres?.gate == .closed, let settled = postgres?.settled, let heard = beacon,
+            let theirs = heard.beacon.position, theirs.timeline == settled.timeline,
+            document?.primary?.timeline == theirs.timeline, heard.beacon.opened
+        else { return false }
+        return settled.lsn > theirs.lsn
+    }
+
+    /// Streaming, and past a position that the primary had after this copy was made.
+    var hasCaughtUp: Bool {
+        guard let mark = joiningMark, let postgres, postgres.streaming, streamsAsDesired,
+            let position = postgres.position, position.timeline == mark.position.timeline
+        else { return false }
+        return position.lsn >= mark.position.lsn
+    }
+
+    /// Called with each beacon: remembers the first position heard since the data began to join.
+    mutating func markJoining(_ beacon: Beacon) {
+        guard data.state == .joining, work == nil, postgresState == .standby else {
+            joiningMark = nil
+            return
+        }
+        guard joiningMark?.term != beacon.term, beacon.opened, let position = beacon.position else { return }
+        joiningMark = JoiningMark(term: beacon.term, position: position)
+    }
+
+    mutating func concludeClone(_ outcome: PostgresOutcome) {
+        guard outcome.result == .done, data.state == .cloning else { return }
+        var record = data
+        record.state = .joining
+        write(record)
+    }
+
+    mutating func concludeStop(_ outcome: PostgresOutcome) {
+        guard handover != nil, outcome.result != .done else { return }
+        record(.init("stop-bounded", .warning, "Postgres did not stop in time and was ended"))
+    }
+
+    mutating func concludePromotion(_ outcome: PostgresOutcome) {
+        guard reign?.term == armedEpoch else { return }
+        switch outcome.result {
+        case .promoted(let timeline, let switchLSN): reign?.promoted = (timeline, switchLSN)
+        case .done: reign?.promotionFailed = true
+        case .failed:
+            reign?.promotionFailed = true
+            unfitUntil = now + .seconds(60)
+        }
+    }
+}
