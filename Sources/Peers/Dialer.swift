@@ -76,7 +76,8 @@ final class Dialer {
 
     /// How long to wait after a failed attempt or a lost link. Counted from the beginning of that attempt: one that
     /// used up its time in silence is repeated at once.
-    func wait(at now: Int64, _ limits: PeerLimits, using random: inout some RandomNumberGenerator) -> Duration {
+    func wait(at now: Int64, _ limits: PeerLimits, using random: inout some RandomNumberGenerator) -> Duration
+    {
         let wait = backoff.next(using: &random)
         guard let lastAttempt else { return wait }
         return max(limits.firstRetry, wait - .nanoseconds(now - lastAttempt))

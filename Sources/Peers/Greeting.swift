@@ -106,7 +106,8 @@ enum Farewell {
     static func text(of payload: [UInt8]) -> String {
         let text = String(decoding: payload.prefix(maxBytes), as: UTF8.self)
         // It goes into a log: no control characters from outside.
-        return String(String.UnicodeScalarView(text.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }))
+        return String(
+            String.UnicodeScalarView(text.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }))
     }
 
     private static func seenFromThere(_ reason: RefusalReason) -> String {

@@ -101,7 +101,8 @@ final class Link {
     func send(_ payload: [UInt8], _ key: CoalescingKey?) -> SendOutcome {
         guard case .open(let peer) = phase else { return .noLink }
         guard payload.count + 2 <= limits.frameBytes else { return .refused }
-        let outcome = queue.push(Frame(version: peer.version, kind: .message, payload: payload).encoded, key: key)
+        let outcome = queue.push(
+            Frame(version: peer.version, kind: .message, payload: payload).encoded, key: key)
         // A full socket will say so when it has room again; asking it before is a wasted call.
         if !isWriteBlocked { flush() }
         refreshInterest()
@@ -122,7 +123,9 @@ final class Link {
         guard phase != .ended else { return }
         if isTalking {
             // Only between whole records: half a frame followed by a farewell would be garbage.
-            if let farewell, stagedStart == staged.count { _ = channel.write(Farewell.frame(farewell).encoded[...]) }
+            if let farewell, stagedStart == staged.count {
+                _ = channel.write(Farewell.frame(farewell).encoded[...])
+            }
             channel.sayGoodbye()
         }
         let wasOpenTo = peer
@@ -132,7 +135,7 @@ final class Link {
         owner.ended(self, wasOpenTo: wasOpenTo, end)
     }
 
-    // ── Beginning ──
+    // MARK: Beginning
 
     private func finishConnecting() {
         if let error = Sockets.connectionError(socket) { return end(.lost(error.reason)) }
@@ -172,7 +175,7 @@ final class Link {
         }
     }
 
-    // ── Reading ──
+    // MARK: Reading
 
     private var isTalking: Bool {
         switch phase {
@@ -211,12 +214,13 @@ final class Link {
         if frame.kind == .refusal { return end(.refused(.refusedByPeer(Farewell.text(of: frame.payload)))) }
         guard case .open(let peer) = phase else { return greet(frame) }
         guard frame.kind == .message, frame.version == peer.version else {
-            return refuse(.malformed("a frame of kind \(frame.kind), version \(frame.version), after its hello"))
+            return refuse(
+                .malformed("a frame of kind \(frame.kind), version \(frame.version), after its hello"))
         }
         owner.received(frame.payload, on: self, from: peer)
     }
 
-    // ── Writing ──
+    // MARK: Writing
 
     private func flush() {
         while isTalking, stage() {
@@ -247,7 +251,7 @@ final class Link {
         return !staged.isEmpty
     }
 
-    // ── Ending ──
+    // MARK: Ending
 
     private func refuse(_ reason: RefusalReason) { end(.refused(reason), farewell: reason) }
 

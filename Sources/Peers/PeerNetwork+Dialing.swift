@@ -11,7 +11,7 @@ final class Group {
 }
 
 extension PeerNetwork {
-    // ── What to dial ──
+    // MARK: What to dial
 
     /// Ending a link tells the delegate, who may set other peers there and then: `isCurrent` says that this has not
     /// happened.
@@ -43,7 +43,7 @@ extension PeerNetwork {
         dialer.timer = nil
     }
 
-    // ── Groups ──
+    // MARK: Groups
 
     func setGroups(_ endpoints: [Endpoint]) {
         for (endpoint, group) in groups where !endpoints.contains(endpoint) {
@@ -93,7 +93,7 @@ extension PeerNetwork {
         }
     }
 
-    // ── Attempts ──
+    // MARK: Attempts
 
     /// One attempt now, unless there is a link, one under way, or no sense in it.
     func dial(_ dialer: Dialer) {

@@ -102,14 +102,13 @@ extension PeerNetwork: LinkOwner {
         }
     }
 
-    // ── Incoming ──
+    // MARK: Incoming
 
     private func openedByPeer(_ link: Link, _ peer: PeerIdentity, _ connection: ConnectionID) {
         strangers.removeAll { $0.connection == connection }
-        // The same process dials anew only when it has given up its earlier link.
-        let earlier = guests.values.filter { $0.peer?.name == peer.name && $0.peer?.nonce == peer.nonce }
+        // An earlier link of the same process is left alone: it may have two for a moment, and which of them it keeps is
+        // for it to say. One that it has forgotten ends by the kernel's questions.
         guests[connection] = link
-        for link in earlier { link.end(.dropped) }
         delegate?.connected(peer, via: link.direction)
         let kin = dialers.values.filter { $0.expected == peer.name || $0.endpoint == peer.advertised }
         for dialer in kin where dialer.link?.peer == nil { dialSoon(dialer) }
@@ -124,7 +123,7 @@ extension PeerNetwork: LinkOwner {
         delegate?.disconnected(peer, via: link.direction)
     }
 
-    // ── Outgoing ──
+    // MARK: Outgoing
 
     private func openedByUs(_ link: Link, _ peer: PeerIdentity, _ dialer: Dialer) {
         if let address = dialer.dialled { dialer.succeeded(at: address) }
@@ -161,7 +160,9 @@ extension PeerNetwork: LinkOwner {
     /// The last link of our own to a peer is gone.
     private func lost(_ peer: PeerIdentity, _ link: Link, _ end: LinkEnd) {
         for dialer in dialers.values {
-            guard case .duplicate(let original) = dialer.standing, original.name == peer.name else { continue }
+            guard case .duplicate(let original) = dialer.standing, original.name == peer.name else {
+                continue
+            }
             dialer.standing = .active
             dialSoon(dialer)
         }

@@ -23,7 +23,8 @@ struct RefusalLog {
             heldBack += 1
             return nil
         }
-        if lastLogged.count >= RefusalLog.maxEntries, let oldest = lastLogged.min(by: { $0.value < $1.value }) {
+        if lastLogged.count >= RefusalLog.maxEntries, let oldest = lastLogged.min(by: { $0.value < $1.value })
+        {
             lastLogged[oldest.key] = nil
         }
         lastLogged[entry] = now

@@ -1,6 +1,6 @@
 import COpenSSL
 import Glibc
-public import Platform
+import Platform
 
 /// What makes an agent a member: 256 random bits that every node of a cluster holds in a file.
 ///
@@ -23,7 +23,8 @@ public struct ClusterSecret: Sendable {
 
     init(bytes: [UInt8]) {
         self.bytes = bytes
-        keyIdentity = ClusterSecret.hex(ClusterSecret.derive(from: bytes, for: "matriarch key identity 1", count: 16))
+        keyIdentity = ClusterSecret.hex(
+            ClusterSecret.derive(from: bytes, for: "matriarch key identity 1", count: 16))
     }
 
     /// Reads a secret from its file.
@@ -40,7 +41,8 @@ public struct ClusterSecret: Sendable {
         } catch let error as SecretError {
             throw error
         } catch let error as SystemError {
-            throw SecretError(path: path, problem: error.code == ENOENT ? .missing : .unreadable(error.reason))
+            throw SecretError(
+                path: path, problem: error.code == ENOENT ? .missing : .unreadable(error.reason))
         } catch {
             throw SecretError(path: path, problem: .unreadable("\(error)"))
         }
@@ -83,7 +85,7 @@ public struct ClusterSecret: Sendable {
             .withUnsafeBufferPointer(body)
     }
 
-    // ── The file ──
+    // MARK: The file
 
     private static func checkAccess(of file: Int32, _ path: String) throws {
         var status = stat()
@@ -102,7 +104,9 @@ public struct ClusterSecret: Sendable {
         var filled = 0
         while filled < buffer.count {
             let count = try system("read", path) {
-                buffer.withUnsafeMutableBytes { Glibc.read(file, $0.baseAddress.map { $0 + filled }, $0.count - filled) }
+                buffer.withUnsafeMutableBytes {
+                    Glibc.read(file, $0.baseAddress.map { $0 + filled }, $0.count - filled)
+                }
             }
             if count == 0 { break }
             filled += count
@@ -136,7 +140,8 @@ public struct ClusterSecret: Sendable {
 
     private static func hex(_ bytes: [UInt8]) -> String {
         let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+        return String(
+            decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
     }
 
     /// HKDF: each purpose gets bytes of its own, from which neither the secret nor another purpose's bytes follow.

@@ -10,7 +10,9 @@ import Testing
         clusterName: "main", nodeName: "pg2", instance: "i-2", nonce: .max, agentVersion: "0.1.1",
         advertised: Endpoint(host: "fdaa::2", port: 5501), versions: 3...4)
 
-    private func verdict(expecting expected: String? = nil, _ change: (inout LocalIdentity) -> Void) -> Verdict {
+    private func verdict(expecting expected: String? = nil, _ change: (inout LocalIdentity) -> Void)
+        -> Verdict
+    {
         var there = HelloTests.there
         change(&there)
         return Hello(there).judged(by: HelloTests.here, expecting: expected)
@@ -55,7 +57,8 @@ import Testing
         for _ in 0..<20_000 {
             var payload = sound
             for _ in 0..<Int.random(in: 1...4, using: &random) {
-                payload[Int.random(in: 0..<payload.count, using: &random)] = .random(in: 0...255, using: &random)
+                payload[Int.random(in: 0..<payload.count, using: &random)] = .random(
+                    in: 0...255, using: &random)
             }
             if (try? Hello(payload: payload)) == nil { refused += 1 }
         }
