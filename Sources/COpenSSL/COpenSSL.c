@@ -108,7 +108,8 @@ static SSL_SESSION *session_of(const psk_tls_context *context, SSL *ssl) {
     SSL_SESSION *session = SSL_SESSION_new();
     if (session == NULL) return NULL;
     if (suite == NULL || !SSL_SESSION_set1_master_key(session, context->key, PSK_TLS_KEY_BYTES) ||
-        !SSL_SESSION_set_cipher(session, suite) || !SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION) ||
+        !SSL_SESSION_set_cipher(session, suite) ||
+        !SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION) ||
         !SSL_SESSION_set1_id_context(session, SESSION_CONTEXT, sizeof SESSION_CONTEXT)) {
         SSL_SESSION_free(session);
         return NULL;
@@ -127,8 +128,8 @@ static int offer_key(SSL *ssl, const EVP_MD *digest, const unsigned char **ident
     return *session != NULL;
 }
 
-// Listening side: which key an offered identity means. An unknown one is no error yet: the handshake goes on without
-// a key and then fails, because we have no certificate.
+// Listening side: which key an offered identity means. An unknown one is no error yet: the handshake goes
+// on without a key and then fails, because we have no certificate.
 static int find_key(SSL *ssl, const unsigned char *identity, size_t identity_bytes, SSL_SESSION **session) {
     psk_tls_channel *channel = SSL_get_app_data(ssl);
     const psk_tls_context *context = channel->context;
@@ -142,7 +143,8 @@ static int find_key(SSL *ssl, const unsigned char *identity, size_t identity_byt
     return *session != NULL;
 }
 
-// No certificate is ever good enough: without this a listener with any certificate and no secret would be believed.
+// No certificate is ever good enough: without this a listener with any certificate and no secret would be
+// believed.
 static int refuse_certificate(X509_STORE_CTX *store, void *argument) {
     (void)argument;
     X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
@@ -251,8 +253,8 @@ static int refuses_key(int alert) {
            alert == SSL_AD_DECRYPT_ERROR || alert == SSL_AD_UNKNOWN_PSK_IDENTITY;
 }
 
-// Classifies a protocol error. OpenSSL tells the listening side of an unknown identity only that no suite can be
-// used, so what the callback saw decides there.
+// Classifies a protocol error. OpenSSL tells the listening side of an unknown identity only that no suite
+// can be used, so what the callback saw decides there.
 static int protocol_failed(psk_tls_channel *channel) {
     unsigned long code = ERR_peek_error();
     int number = ERR_GET_REASON(code);
@@ -267,7 +269,8 @@ static int protocol_failed(psk_tls_channel *channel) {
     else if (number == SSL_R_BINDER_DOES_NOT_VERIFY || (channel->offered && !channel->offered_ours))
         failure = PSK_TLS_OTHER_SECRET;
     else if (number == SSL_R_CERTIFICATE_VERIFY_FAILED || number == SSL_R_NO_SHARED_CIPHER ||
-             number == SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM || number == SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS)
+             number == SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM ||
+             number == SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS)
         failure = PSK_TLS_NO_SECRET;
     fail(channel, failure, text ? text : "unknown TLS error");
     ERR_clear_error();
@@ -323,7 +326,8 @@ const char *psk_tls_reason(const psk_tls_channel *channel) { return channel->rea
 
 // ── Derivation ──
 
-int psk_hkdf(const uint8_t *secret, size_t secret_bytes, const char *purpose, uint8_t *out, size_t out_bytes) {
+int psk_hkdf(const uint8_t *secret, size_t secret_bytes, const char *purpose, uint8_t *out,
+             size_t out_bytes) {
     EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
     EVP_KDF_CTX *state = kdf ? EVP_KDF_CTX_new(kdf) : NULL;
     OSSL_PARAM parameters[] = {

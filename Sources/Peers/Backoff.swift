@@ -1,5 +1,5 @@
-/// How long to wait before the next attempt: twice as long after each failure, up to a limit, never in step with
-/// others who failed at the same moment.
+/// How long to wait before the next attempt: twice as long after each failure, up to a limit, never in step
+/// with others who failed at the same moment.
 struct Backoff: Equatable {
     let first: Duration
     let limit: Duration

@@ -49,14 +49,14 @@ final class Dialer {
         return address
     }
 
-    /// Most attempts are brief, so that a peer which comes back is found soon; every fourth is patient, so that one
-    /// which is far away is found at all.
+    /// Most attempts are brief, so that a peer which comes back is found soon; every fourth is patient, so
+    /// that one which is far away is found at all.
     func connectLimit(_ limits: PeerLimits) -> Duration {
         attempts % 4 == 0 ? limits.patientConnect : limits.connect
     }
 
-    /// Takes the newest answer of the resolver. An empty one changes nothing: the last good addresses are worth more
-    /// than none.
+    /// Takes the newest answer of the resolver. An empty one changes nothing: the last good addresses are
+    /// worth more than none.
     func lookedUp(_ found: [SocketAddress], at now: Int64) {
         isLookingUp = false
         lookedUp = now
@@ -74,8 +74,8 @@ final class Dialer {
     /// The link lived: the next loss is a new story.
     func forgetFailures() { backoff.reset() }
 
-    /// How long to wait after a failed attempt or a lost link. Counted from the beginning of that attempt: one that
-    /// used up its time in silence is repeated at once.
+    /// How long to wait after a failed attempt or a lost link. Counted from the beginning of that attempt:
+    /// one that used up its time in silence is repeated at once.
     func wait(at now: Int64, _ limits: PeerLimits, using random: inout some RandomNumberGenerator) -> Duration
     {
         let wait = backoff.next(using: &random)

@@ -62,8 +62,8 @@ public enum EnvelopeError: Error, Equatable, Sendable, CustomStringConvertible {
 }
 
 extension Envelope {
-    /// Messages that a newer one of their kind makes worthless. A person's commands and words that are said once are
-    /// not among them.
+    /// Messages that a newer one of their kind makes worthless. A person's commands and words that are said
+    /// once are not among them.
     public var coalescing: CoalescingKey? {
         switch body {
         case .consensus(let message):
@@ -73,7 +73,8 @@ extension Envelope {
             case .append: CoalescingKey(3)
             case .appendAnswer: CoalescingKey(4)
             case .offer: CoalescingKey(5)
-            // A voter answers two questions at a time at most: by kind, the newer answer is the one waited for.
+            // A voter answers two questions at a time at most: by kind, the newer answer is the one waited
+            // for.
             case .voteAnswer(let answer): CoalescingKey(answer.isPreVote ? 6 : 7)
             case .timeoutNow, .release: nil
             }

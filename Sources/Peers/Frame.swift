@@ -9,8 +9,8 @@ enum FrameKind: UInt8, Sendable {
 
 /// One unit of the conversation: a length of four bytes (of all that follows), a version, a kind, a payload.
 struct Frame: Equatable, Sendable {
-    /// The version of the hello and of the refusal, which must be understood before a version is agreed on: the
-    /// layout of these two never changes.
+    /// The version of the hello and of the refusal, which must be understood before a version is agreed on:
+    /// the layout of these two never changes.
     static let greetingVersion: UInt8 = 0
     static let headerBytes = 6
 
@@ -46,8 +46,8 @@ enum FrameError: Error, Equatable, CustomStringConvertible {
 
 /// Cuts the stream of a link into frames.
 ///
-/// Never holds more than one frame of the greatest length and what one read brought: a length is judged before its
-/// bytes are waited for.
+/// Never holds more than one frame of the greatest length and what one read brought: a length is judged
+/// before its bytes are waited for.
 struct FrameDecoder {
     /// The greatest length that is taken; small until the peer has said hello.
     var limit: Int
@@ -66,7 +66,8 @@ struct FrameDecoder {
         buffer.append(contentsOf: bytes)
     }
 
-    /// The next whole frame, or nil while more bytes are needed. After an error the decoder MUST NOT be used again.
+    /// The next whole frame, or nil while more bytes are needed. After an error the decoder MUST NOT be
+    /// used again.
     mutating func next() throws(FrameError) -> Frame? {
         guard bufferedBytes >= 4 else { return nil }
         let length = Int(buffer.bigEndianUInt32(at: start))

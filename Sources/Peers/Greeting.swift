@@ -69,7 +69,8 @@ enum Verdict: Equatable {
 }
 
 extension Hello {
-    /// Judges the other side's hello. `expected` is who was to be found at the address that was dialled, if known.
+    /// Judges the other side's hello. `expected` is who was to be found at the address that was dialled, if
+    /// known.
     ///
     /// Being oneself comes before all else: it also defeats an attacker without the secret who sends our own
     /// connection back to us, which the shared secret alone could not tell from a peer.

@@ -1,7 +1,7 @@
 /// The first frame of either side: who speaks, of which cluster, in which versions.
 ///
-/// A list of fields, each a tag, a length of two bytes and its bytes. Unknown tags are passed over, so that a later
-/// version can add to it; the tags and meanings below never change.
+/// A list of fields, each a tag, a length of two bytes and its bytes. Unknown tags are passed over, so that
+/// a later version can add to it; the tags and meanings below never change.
 struct Hello: Equatable, Sendable {
     static let maxBytes = 4096
 
@@ -48,7 +48,8 @@ struct Hello: Equatable, Sendable {
         return bytes
     }
 
-    /// Names come from settings, which have limits of their own; this one only keeps the frame within its bound.
+    /// Names come from settings, which have limits of their own; this one only keeps the frame within its
+    /// bound.
     private static func bounded(_ text: String) -> [UInt8] { Array(text.utf8.prefix(255)) }
 
     init(payload: [UInt8]) throws(HelloError) {

@@ -30,8 +30,8 @@ public struct LocalIdentity: Equatable, Sendable {
 
 /// The version of what agents say to each other.
 public enum PeerProtocol {
-    /// Raise it by one when a frame changes its meaning; `oldest` then follows one behind, never further, so that a
-    /// cluster can be upgraded node by node.
+    /// Raise it by one when a frame changes its meaning; `oldest` then follows one behind, never further,
+    /// so that a cluster can be upgraded node by node.
     public static let current: UInt8 = 1
     public static let oldest: UInt8 = 1
     public static var supported: ClosedRange<UInt8> { oldest...current }
@@ -39,8 +39,8 @@ public enum PeerProtocol {
 
 /// Who is at the other end of a link, as its hello said.
 ///
-/// The link proves that the peer holds the cluster's secret. Which member of the cluster it is, it only claims: any
-/// holder of the secret could claim any name.
+/// The link proves that the peer holds the cluster's secret. Which member of the cluster it is, it only
+/// claims: any holder of the secret could claim any name.
 public struct PeerIdentity: Hashable, Sendable {
     public var name: String
     public var instance: String
@@ -86,8 +86,8 @@ public struct PeerTarget: Hashable, Sendable {
     /// The name that must answer there; nil for a seed, whose name its hello tells.
     public var name: String?
     public var endpoint: Endpoint
-    /// Every address that the host name stands for is a peer (`dns:name` in the setting `peers`), instead of one
-    /// peer that answers at any of them.
+    /// Every address that the host name stands for is a peer (`dns:name` in the setting `peers`), instead
+    /// of one peer that answers at any of them.
     public var isGroup: Bool
 
     public init(name: String? = nil, host: String, port: UInt16, isGroup: Bool = false) {

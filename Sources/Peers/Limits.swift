@@ -8,8 +8,8 @@ public struct PeerLimits: Equatable, Sendable {
 
     /// From the accepted or connected socket to the other side's hello.
     public var handshake: Duration = .seconds(3)
-    /// One attempt to connect. Below the second after which TCP asks again by itself, so that a peer which comes
-    /// back is asked often.
+    /// One attempt to connect. Below the second after which TCP asks again by itself, so that a peer which
+    /// comes back is asked often.
     public var connect: Duration = .milliseconds(500)
     /// Every fourth attempt may take this long: for peers that are really that far away.
     public var patientConnect: Duration = .seconds(2)
@@ -21,12 +21,12 @@ public struct PeerLimits: Equatable, Sendable {
     /// How often the addresses of a host name are looked up again: a group's always, a single peer's while it
     /// cannot be reached.
     public var lookup: Duration = .seconds(5)
-    /// How long the kernel keeps a link whose peer does not acknowledge. A link that has lost many packets in a row
-    /// sends again ever more rarely; a new one is quicker.
+    /// How long the kernel keeps a link whose peer does not acknowledge. A link that has lost many packets
+    /// in a row sends again ever more rarely; a new one is quicker.
     public var unacknowledged: Duration = .milliseconds(1500)
 
-    /// Incoming links that have not said hello, in all and from one address. The oldest makes room for the newest:
-    /// an honest one needs milliseconds.
+    /// Incoming links that have not said hello, in all and from one address. The oldest makes room for the
+    /// newest: an honest one needs milliseconds.
     public var strangers = 32
     public var strangersPerAddress = 8
     /// Incoming links that have. Beyond it new ones are refused.

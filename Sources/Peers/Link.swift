@@ -37,7 +37,8 @@ protocol LinkOwner: AnyObject {
 
 /// One connection between two agents: connecting, TLS, hello, then frames both ways.
 ///
-/// Never waits. Its owner calls `advance` when the socket is ready, sets the time limits, and closes nothing itself.
+/// Never waits. Its owner calls `advance` when the socket is ready, sets the time limits, and closes
+/// nothing itself.
 final class Link {
     enum Phase: Equatable {
         case connecting
@@ -71,7 +72,8 @@ final class Link {
     private var isWriteBlocked = false
     private var isReadBlockedByWrite = false
 
-    /// Takes over a non-blocking socket, which it closes at its end. nil (and the socket closed) when memory is out.
+    /// Takes over a non-blocking socket, which it closes at its end. nil (and the socket closed) when
+    /// memory is out.
     init?(
         socket: Int32, direction: Via, remote: String, isConnected: Bool, tls: TLSContext,
         local: LocalIdentity, limits: PeerLimits, owner: any LinkOwner
@@ -238,8 +240,8 @@ final class Link {
         }
     }
 
-    /// Makes sure that there are bytes to write, if there are frames. What is staged can no longer be replaced by
-    /// something newer, so it is little.
+    /// Makes sure that there are bytes to write, if there are frames. What is staged can no longer be
+    /// replaced by something newer, so it is little.
     private func stage() -> Bool {
         if stagedStart < staged.count { return true }
         isWriteBlocked = false

@@ -11,8 +11,8 @@ enum LinkSocket {
 
     /// How long an idle link is left alone before the kernel asks whether the other machine is still there.
     static let idleSeconds: Int32 = 5
-    /// Bytes that the kernel takes beyond what is on its way. What is still in our queue can be replaced by newer
-    /// words; what the kernel has cannot.
+    /// Bytes that the kernel takes beyond what is on its way. What is still in our queue can be replaced by
+    /// newer words; what the kernel has cannot.
     static let unsentBytes: Int32 = 32 * 1024
 
     static func prepare(_ socket: Int32, _ limits: PeerLimits) throws(SystemError) {

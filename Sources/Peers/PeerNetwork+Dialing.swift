@@ -13,8 +13,8 @@ final class Group {
 extension PeerNetwork {
     // MARK: What to dial
 
-    /// Ending a link tells the delegate, who may set other peers there and then: `isCurrent` says that this has not
-    /// happened.
+    /// Ending a link tells the delegate, who may set other peers there and then: `isCurrent` says that this
+    /// has not happened.
     func setDialers(_ wanted: [Endpoint: String?], while isCurrent: () -> Bool) {
         for (endpoint, dialer) in dialers where wanted[endpoint] == nil && isCurrent() { drop(dialer) }
         for (endpoint, name) in wanted.sorted(by: { $0.key < $1.key }) where isCurrent() {
@@ -74,8 +74,8 @@ extension PeerNetwork {
         }
     }
 
-    /// New addresses are dialled. One that the name no longer gives is kept while its link is open: a name server
-    /// that forgets a peer must not cut it off.
+    /// New addresses are dialled. One that the name no longer gives is kept while its link is open: a name
+    /// server that forgets a peer must not cut it off.
     private func found(_ addresses: [SocketAddress], for group: Group) {
         let found = addresses.prefix(limits.groupAddresses).map {
             Endpoint(host: $0.host, port: group.endpoint.port)
@@ -140,7 +140,8 @@ extension PeerNetwork {
         }
     }
 
-    /// Asks for fresh addresses of a name while it cannot be reached; the last good ones are dialled meanwhile.
+    /// Asks for fresh addresses of a name while it cannot be reached; the last good ones are dialled
+    /// meanwhile.
     private func lookUpIfStale(_ dialer: Dialer) {
         guard !dialer.isLiteral, !dialer.isLookingUp else { return }
         let now = BootClock.now()

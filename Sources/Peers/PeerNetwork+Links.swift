@@ -2,8 +2,8 @@ import Glibc
 import Platform
 
 extension PeerNetwork {
-    /// Takes over a socket: sets it up, makes a link of it and watches it. nil (and the socket closed) when that
-    /// cannot be done.
+    /// Takes over a socket: sets it up, makes a link of it and watches it. nil (and the socket closed) when
+    /// that cannot be done.
     func begin(_ socket: Int32, direction: Via, remote: String, isConnected: Bool = true) -> Link? {
         do {
             try LinkSocket.prepare(socket, limits)
@@ -106,8 +106,8 @@ extension PeerNetwork: LinkOwner {
 
     private func openedByPeer(_ link: Link, _ peer: PeerIdentity, _ connection: ConnectionID) {
         strangers.removeAll { $0.connection == connection }
-        // An earlier link of the same process is left alone: it may have two for a moment, and which of them it keeps is
-        // for it to say. One that it has forgotten ends by the kernel's questions.
+        // An earlier link of the same process is left alone: it may have two for a moment, and which of
+        // them it keeps is for it to say. One that it has forgotten ends by the kernel's questions.
         guests[connection] = link
         delegate?.connected(peer, via: link.direction)
         let kin = dialers.values.filter { $0.expected == peer.name || $0.endpoint == peer.advertised }
@@ -134,8 +134,8 @@ extension PeerNetwork: LinkOwner {
             delegate?.connected(peer, via: link.direction)
             return
         }
-        // One link is enough. The dialer that was told the name stays; among equals, the one that was first. For the
-        // delegate nothing has changed.
+        // One link is enough. The dialer that was told the name stays; among equals, the one that was
+        // first. For the delegate nothing has changed.
         let loser = dialer.expected != nil && twin.expected == nil ? twin : dialer
         loser.standing = .duplicate(of: peer)
         loser.link?.end(.dropped)

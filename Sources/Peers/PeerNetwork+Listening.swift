@@ -79,7 +79,8 @@ extension PeerNetwork {
         }
     }
 
-    /// Out of descriptors or memory: the waiting connection keeps the listener readable, so the loop would spin.
+    /// Out of descriptors or memory: the waiting connection keeps the listener readable, so the loop would
+    /// spin.
     private func rest(_ listener: Int32) {
         loop.change(listener, [])
         _ = after(PeerNetwork.acceptPause) { [weak self] in
@@ -100,7 +101,8 @@ extension PeerNetwork {
         link.advance(into: readBuffer)
     }
 
-    /// An honest stranger is done in milliseconds, so the one that has stood there longest is the one to send away.
+    /// An honest stranger is done in milliseconds, so the one that has stood there longest is the one to
+    /// send away.
     private func makeRoom(for host: String) {
         let sameHost = strangers.filter { $0.host == host }
         if sameHost.count >= limits.strangersPerAddress {

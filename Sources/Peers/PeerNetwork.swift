@@ -12,9 +12,9 @@ public protocol PeerNetworkDelegate: AnyObject {
 
 /// The authenticated, encrypted links of this agent to all others (peers: The links).
 ///
-/// Each agent opens one link to each peer; its requests go out on that one and their answers come back on it. The
-/// peers' requests come in on the links that they opened. Everything here MUST be called on the loop's thread, and
-/// nothing here waits.
+/// Each agent opens one link to each peer; its requests go out on that one and their answers come back on
+/// it. The peers' requests come in on the links that they opened. Everything here MUST be called on the
+/// loop's thread, and nothing here waits.
 public final class PeerNetwork {
     public weak var delegate: (any PeerNetworkDelegate)?
     public let limits: PeerLimits
@@ -45,7 +45,8 @@ public final class PeerNetwork {
     var deadlines: [ObjectIdentifier: TimerID] = [:]
 
     /// - Parameter listen: host `*` for every address of the machine, or a numeric address; port 0 for any.
-    /// - Throws: `TLSError` when OpenSSL cannot be set up, `SystemError` when a thread for look-ups cannot be had.
+    /// - Throws: `TLSError` when OpenSSL cannot be set up, `SystemError` when a thread for look-ups cannot
+    ///   be had.
     public init(
         loop: EventLoop, identity: LocalIdentity, secret: ClusterSecret, listen: Endpoint,
         limits: PeerLimits = PeerLimits()
@@ -69,8 +70,8 @@ public final class PeerNetwork {
     /// The port that is listened on, of the first listener.
     public var listeningPort: UInt16? { listeners.first.flatMap { Sockets.localAddress($0)?.port } }
 
-    /// Says which peers to keep links to, all of them at once; others are dropped. Calling it again with the same
-    /// peers does nothing.
+    /// Says which peers to keep links to, all of them at once; others are dropped. Calling it again with
+    /// the same peers does nothing.
     public func setPeers(_ targets: [PeerTarget]) {
         guard !isClosed else { return }
         generation += 1
@@ -168,8 +169,8 @@ public struct PeerListenError: Error, Equatable, Sendable, CustomStringConvertib
     public let isInUse: Bool
 
     public var description: String {
-        isInUse
-            ? "peer port \(endpoint.port) on \(endpoint.host) is in use; another agent, or set peer_port to a free one"
-            : "cannot listen for peers on \(endpoint): \(reason)"
+        guard isInUse else { return "cannot listen for peers on \(endpoint): \(reason)" }
+        return "peer port \(endpoint.port) on \(endpoint.host) is in use; "
+            + "is another agent running? else set peer_port to a free one"
     }
 }

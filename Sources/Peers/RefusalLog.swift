@@ -1,5 +1,5 @@
-/// Lets one refusal per address and reason through in a while, so that a misconfigured neighbour who knocks twice a
-/// second neither fills the log nor hides the others in it.
+/// Lets one refusal per address and reason through in a while, so that a misconfigured neighbour who knocks
+/// twice a second neither fills the log nor hides the others in it.
 struct RefusalLog {
     private struct Entry: Hashable {
         var address: String

@@ -29,8 +29,8 @@ public struct ClusterSecret: Sendable {
 
     /// Reads a secret from its file.
     ///
-    /// - Throws: `SecretError`, which says what would be right, when the file is missing, may be read or changed by
-    ///   others than this user and root, or holds anything but a secret.
+    /// - Throws: `SecretError`, which says what would be right, when the file is missing, may be read or
+    ///   changed by others than this user and root, or holds anything but a secret.
     public static func load(_ path: String) throws(SecretError) -> ClusterSecret {
         let text: String
         do {
@@ -144,7 +144,8 @@ public struct ClusterSecret: Sendable {
             decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
     }
 
-    /// HKDF: each purpose gets bytes of its own, from which neither the secret nor another purpose's bytes follow.
+    /// HKDF: each purpose gets bytes of its own, from which neither the secret nor another purpose's bytes
+    /// follow.
     private static func derive(from secret: [UInt8], for purpose: String, count: Int) -> [UInt8] {
         var derived = [UInt8](repeating: 0, count: count)
         guard psk_hkdf(secret, secret.count, purpose, &derived, count) == 1 else {
@@ -177,7 +178,7 @@ public struct SecretError: Error, Equatable, Sendable, CustomStringConvertible {
         case .missing:
             "no such file; make one with `matriarch secret create`, or copy it from another node"
         case .exists:
-            "exists already and is left as it is; a cluster has one secret, and a new one must be handed to every node"
+            "exists already and is left as it is; a cluster has one secret, the same on every node"
         case .notAFile: "is not a regular file"
         case .noHeader: "must begin with the line \"\(ClusterSecret.header)\"; is this the right file?"
         case .notHexadecimal: "must hold only hexadecimal digits after its first line"

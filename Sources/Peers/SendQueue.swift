@@ -14,7 +14,8 @@ public enum SendOutcome: Hashable, Sendable {
     case droppedOlder
     /// The queue is full of frames that may not be dropped, or the frame is larger than a frame may be.
     case refused
-    /// There is no link to that peer now. Nothing is kept: what is true by the time there is one will be different.
+    /// There is no link to that peer now. Nothing is kept: what is true by the time there is one will be
+    /// different.
     case noLink
 }
 

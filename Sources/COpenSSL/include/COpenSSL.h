@@ -1,8 +1,8 @@
 // TLS 1.3 between two holders of one secret, for sockets that never block.
 //
-// Everything of OpenSSL that the agents' links need, behind eleven functions: macros, C callbacks and the thread's
-// error queue stay in COpenSSL.c, and no OpenSSL type is seen by Swift. A context may be shared by threads; a
-// channel belongs to one thread.
+// Everything of OpenSSL that the agents' links need, behind eleven functions: macros, C callbacks and the
+// thread's error queue stay in COpenSSL.c, and no OpenSSL type is seen by Swift. A context may be shared by
+// threads; a channel belongs to one thread.
 #pragma once
 
 #include <stddef.h>
@@ -32,22 +32,22 @@ enum psk_tls_failure {
     PSK_TLS_REFUSED_US = 4,    // the other side sent an alert: it does not accept our secret
 };
 
-// Makes the context of one secret. `identity` names the key in clear text on the wire, so it must not give the key
-// away. NULL when OpenSSL refuses; `reason` (of `reason_bytes`) then says why.
+// Makes the context of one secret. `identity` names the key in clear text on the wire, so it must not give
+// the key away. NULL when OpenSSL refuses; `reason` (of `reason_bytes`) then says why.
 psk_tls_context *psk_tls_context_new(const uint8_t *identity, size_t identity_bytes, const uint8_t *key,
                                      char *reason, size_t reason_bytes);
 void psk_tls_context_free(psk_tls_context *context);
 
-// Makes a channel over a connected, non-blocking socket; the socket stays the caller's and MUST outlive the channel.
-// `dials` is 1 for the side that connected. NULL when memory is out.
+// Makes a channel over a connected, non-blocking socket; the socket stays the caller's and MUST outlive the
+// channel. `dials` is 1 for the side that connected. NULL when memory is out.
 psk_tls_channel *psk_tls_channel_new(psk_tls_context *context, int socket, int dials);
 void psk_tls_channel_free(psk_tls_channel *channel);
 
 // One step of the handshake. PSK_TLS_DONE means that both sides have proven that they hold the key.
 int psk_tls_handshake(psk_tls_channel *channel);
 
-// Bytes read or written (at least one), or a psk_tls_result. A write that wants more MUST be repeated with the same
-// bytes first; the buffer may have moved.
+// Bytes read or written (at least one), or a psk_tls_result. A write that wants more MUST be repeated with
+// the same bytes first; the buffer may have moved.
 int psk_tls_read(psk_tls_channel *channel, void *buffer, int length);
 int psk_tls_write(psk_tls_channel *channel, const void *buffer, int length);
 
@@ -58,5 +58,6 @@ int psk_tls_failure(const psk_tls_channel *channel);
 int psk_tls_errno(const psk_tls_channel *channel);
 const char *psk_tls_reason(const psk_tls_channel *channel);
 
-// HKDF with SHA-256 (RFC 5869), no salt: one secret gives unrelated keys for unrelated `purpose`s. 1 when done.
+// HKDF with SHA-256 (RFC 5869), no salt: one secret gives unrelated keys for unrelated `purpose`s. 1 when
+// done.
 int psk_hkdf(const uint8_t *secret, size_t secret_bytes, const char *purpose, uint8_t *out, size_t out_bytes);
