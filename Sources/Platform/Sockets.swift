@@ -107,14 +107,22 @@ public enum Sockets {
     // MARK: Options
 
     /// Keepalive probes and the bound on unacknowledged data: after about `seconds` of silence from the
-    /// peer's machine
-    /// the connection fails instead of hanging for many minutes.
+    /// peer's machine the connection fails instead of hanging for many minutes.
+    ///
+    /// The bound also ends a connection whose living peer has not *read* for so long (TCP_USER_TIMEOUT
+    /// counts a closed window): only for peers that always read.
     public static func setTimeouts(_ fd: Int32, seconds: Int32) throws(SystemError) {
+        try setKeepalive(fd, seconds: seconds)
+        try set(fd, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, seconds * 1000)
+    }
+
+    /// Keepalive probes alone: an idle connection to a machine that is gone fails after about `seconds`. A
+    /// peer that lives but does not read is left in peace.
+    public static func setKeepalive(_ fd: Int32, seconds: Int32) throws(SystemError) {
         try set(fd, SOL_SOCKET, SO_KEEPALIVE, 1)
         try set(fd, Int32(IPPROTO_TCP), TCP_KEEPIDLE, max(1, seconds / 2))
         try set(fd, Int32(IPPROTO_TCP), TCP_KEEPINTVL, max(1, seconds / 6))
         try set(fd, Int32(IPPROTO_TCP), TCP_KEEPCNT, 3)
-        try set(fd, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, seconds * 1000)
     }
 
     /// Who is at the other end of a unix socket, as the kernel saw it when the connection was made.

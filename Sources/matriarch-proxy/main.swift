@@ -1,1 +1,4 @@
-// replaced by the real program
+internal import Glibc
+internal import Proxy
+
+exit(ProxyProgram.run(arguments: Array(CommandLine.arguments.dropFirst())))
