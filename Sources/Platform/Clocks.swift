@@ -9,6 +9,12 @@ public enum BootClock {
         clock_gettime(CLOCK_BOOTTIME, &time)
         return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
     }
+
+    /// Lets the calling thread rest, to the millisecond. Never on the control thread.
+    public static func sleep(nanoseconds: Int64) {
+        let end = now() + nanoseconds
+        while now() < end { poll(nil, 0, Int32(clamping: (end - now()) / 1_000_000 + 1)) }
+    }
 }
 
 /// The clock on the wall: only ever printed, never compared, because operators and NTP set it.
@@ -73,5 +79,14 @@ public enum SecureRandom {
     /// A seed for a generator of one's own.
     public static func seed() -> UInt64 {
         bytes(8).reduce(0) { $0 << 8 | UInt64($1) }
+    }
+}
+
+/// What this machine is called.
+public enum HostName {
+    public static var current: String {
+        var buffer = [CChar](repeating: 0, count: 256)
+        guard gethostname(&buffer, buffer.count - 1) == 0 else { return "localhost" }
+        return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 }

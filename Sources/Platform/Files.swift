@@ -47,6 +47,34 @@ public enum Files {
         try syncDirectory(directory(of: path))
     }
 
+    /// Replaces a file in one step without flushing it: for tmpfs, where there is nothing to flush to.
+    public static func replaceQuickly(
+        _ path: String, _ bytes: [UInt8], mode: UInt32 = 0o600
+    ) throws(SystemError) {
+        let temporary = "\(path).new"
+        let flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW
+        let fd = try system("open", temporary) { open(temporary, flags, mode) }
+        defer { Glibc.close(fd) }
+        try writeFully(bytes, to: fd, temporary)
+        try system("rename", "\(temporary) to \(path)") { rename(temporary, path) }
+    }
+
+    /// Adds to the end of a file, making it where it is not there; not flushed.
+    ///
+    /// - Returns: how long the file is now, in bytes.
+    public static func append(_ path: String, _ bytes: [UInt8], mode: UInt32 = 0o600) throws(SystemError) -> Int {
+        let flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW
+        let fd = try system("open", path) { open(path, flags, mode) }
+        defer { Glibc.close(fd) }
+        try writeFully(bytes, to: fd, path)
+        return Int(try system("lseek", path) { lseek(fd, 0, SEEK_END) })
+    }
+
+    /// Renames, over what may be there.
+    public static func move(_ path: String, to target: String) throws(SystemError) {
+        try system("rename", "\(path) to \(target)") { rename(path, target) }
+    }
+
     /// Removes a file for good. A file that is not there is no error.
     public static func removeDurably(_ path: String) throws(SystemError) {
         do {

@@ -17,6 +17,9 @@ public struct Envelope: Hashable, Codable, Sendable {
         /// A person's wish, forwarded to the leader, and what became of it.
         case command(id: UInt64, Command)
         case commandAnswer(id: UInt64, CommandAnswer)
+        /// What agents ask of each other beside deciding (events); the node never sees these.
+        case question(id: UInt64, String)
+        case reply(id: UInt64, String)
     }
 
     /// Nil before the sender belongs to a cluster.

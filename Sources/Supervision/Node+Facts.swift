@@ -34,12 +34,14 @@ extension Node {
     }
 
     /// Postgres still runs as the open primary of an older term of ours: the role can be kept without a break.
-    var canResume: Bool {
+    var canResume: Bool { mayResume && postgresState == .primary }
+
+    /// The same, though Postgres has not been asked yet, or does not answer: worth waiting for until the deadline.
+    private var mayResume: Bool {
         guard isLeader, isPrimaryOnRecord, hasOpenLineage, let primary = document?.primary,
             primary.epoch < raft.term, let guardian, let epoch = guardian.epoch
         else { return false }
-        return guardian.isPostgresAlive && guardian.startedAsPrimary && epoch >= primary.epoch
-            && now < guardian.deadline
+        return guardian.isPostgresAlive && epoch >= primary.epoch && now < guardian.deadline
             && overthrownTerm < epoch
     }
 
@@ -59,7 +61,7 @@ extension Node {
             return false
         }
         if document.primary?.member == me, document.primary?.epoch == raft.term { return false }
-        return !canResume && !canReopen
+        return postgres != nil && !mayResume && !canReopen
     }
 
     /// Everyone may follow the primary on record, and a later leader has not frozen this member.

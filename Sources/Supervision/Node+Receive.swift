@@ -28,6 +28,7 @@ extension Node {
         case .command(let id, let command):
             if isMember(sender) { takeForwarded(command, id: id, from: sender, on: channel) }
         case .commandAnswer(let id, let answer): takeAnswer(answer, id: id)
+        case .question, .reply: break
         }
     }
 

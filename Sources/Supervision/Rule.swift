@@ -160,8 +160,7 @@ extension Node {
     private mutating func release(to target: MemberID?, _ text: String) -> Bool {
         invariant(armedEpoch == nil, "released term \(raft.term) with the guard armed for \(armedEpoch ?? 0)")
         invariant(
-            !isAlive || guardian?.startedAsPrimary == false || postgresState == .standby,
-            "released term \(raft.term) while Postgres may write")
+            !isAlive || postgresState != .primary, "released term \(raft.term) while Postgres may write")
         if let target { transfers.append((target, now)) }
         if transfers.count > 16 { transfers.removeFirst() }
         let ended = handover
