@@ -2,7 +2,8 @@ import Consensus
 
 /// What no single value shows: settings that cannot go together, and what this version does not do yet.
 struct ConfigurationCheck {
-    /// A lease must leave at least this for the slowest round trip to a voter: less is eaten by a loaded machine.
+    /// A lease must leave at least this for the slowest round trip to a voter: less is eaten by a loaded
+    /// machine.
     static let leastRoundTrip = Duration.milliseconds(50)
 
     private let configuration: Configuration
@@ -38,8 +39,8 @@ struct ConfigurationCheck {
                 contradiction(
                     ["peers", "cluster_secret_file"],
                     """
-                    peers need a way to prove themselves to each other. Run 'matriarch secret create' once, copy \
-                    the file to every node and set cluster_secret_file
+                    peers need a way to prove themselves to each other. Run 'matriarch secret create' once, \
+                    copy the file to every node and set cluster_secret_file
                     """))
         }
         if let expected = configuration.bootstrapExpect, expected > 1, configuration.peers.isEmpty {
@@ -118,7 +119,8 @@ struct ConfigurationCheck {
         }
     }
 
-    /// Protocol: Times. Three heartbeats and the slowest round trip must fit into the lease before demotion begins.
+    /// Protocol: Times. Three heartbeats and the slowest round trip must fit into the lease before demotion
+    /// begins.
     private func heartbeat() -> [Finding] {
         let timings = configuration.timings
         guard timings.roundTripBudget < Self.leastRoundTrip else { return [] }
@@ -127,8 +129,8 @@ struct ConfigurationCheck {
             contradiction(
                 ["heartbeat_interval", "lease_duration"],
                 """
-                is too long for a lease of \(Quantity.text(timings.lease)): after three heartbeats the round trip \
-                to a voter would have \(Quantity.text(timings.roundTripBudget)), it needs \
+                is too long for a lease of \(Quantity.text(timings.lease)): after three heartbeats the \
+                round trip to a voter would have \(Quantity.text(timings.roundTripBudget)), it needs \
                 \(Quantity.text(Self.leastRoundTrip)) or more; at most \(longest)ms here, or a longer lease
                 """)
         ]

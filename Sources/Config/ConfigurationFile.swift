@@ -1,7 +1,7 @@
 /// Splits text in postgresql.conf syntax into settings; knows nothing of what they mean.
 ///
-/// As Postgres does: `key = value` or `key value`, `#` begins a comment, values with anything but letters, digits
-/// and `-._:/+` are quoted, `''` and `\'` are quotes inside quotes.
+/// As Postgres does: `key = value` or `key value`, `#` begins a comment, values with anything but letters,
+/// digits and `-._:/+` are quoted, `''` and `\'` are quotes inside quotes.
 enum ConfigurationFile {
     struct Line: Hashable {
         let number: Int
@@ -14,7 +14,8 @@ enum ConfigurationFile {
         let text: String
     }
 
-    /// Every line that holds a setting, and every line that cannot be read: one mistake does not hide the next.
+    /// Every line that holds a setting, and every line that cannot be read: one mistake does not hide the
+    /// next.
     static func parse(_ text: String) -> [Result<Line, Problem>] {
         var found: [Result<Line, Problem>] = []
         let all = text.split(separator: "\n", omittingEmptySubsequences: false)

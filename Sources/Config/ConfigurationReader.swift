@@ -43,8 +43,8 @@ extension Configuration {
         return .refused(errors)
     }
 
-    /// What can be read, with defaults for the rest: enough for the command line to find a running agent, whose
-    /// settings may have been broken after it started.
+    /// What can be read, with defaults for the rest: enough for the command line to find a running agent,
+    /// whose settings may have been broken after it started.
     public static func readLeniently(_ sources: ConfigurationSources) -> Configuration {
         var reader = ConfigurationReader(sources)
         reader.readAll()

@@ -38,8 +38,8 @@ enum Quantity {
         return "\(amount / unit.factor)\(unit.name)"
     }
 
-    /// A missing unit is refused (except for 0): `lease_duration = 5` may mean seconds or milliseconds, and to
-    /// guess wrong is to lose either the lease or the patience.
+    /// A missing unit is refused (except for 0): `lease_duration = 5` may mean seconds or milliseconds, and
+    /// to guess wrong is to lose either the lease or the patience.
     private static func amount(_ text: String, in units: [Unit], example: String) throws(Refusal) -> Int64 {
         let number = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
         let name = text.dropFirst(number.count).drop { $0 == " " }

@@ -1,4 +1,5 @@
-/// The declaration of one setting. The parser, `--help`, the sample file and the manual all read `Setting.all`.
+/// The declaration of one setting. The parser, `--help`, the sample file and the manual all read
+/// `Setting.all`.
 public struct Setting: Sendable {
     public enum Section: String, CaseIterable, Sendable {
         case cluster = "The cluster"
@@ -29,7 +30,8 @@ public struct Setting: Sendable {
     public let defaultWords: String?
     /// A value to show where there is no fixed default.
     public let example: String?
-    /// Variables that give the default where nobody set a value: what the platform knows, not what a person said.
+    /// Variables that give the default where nobody set a value: what the platform knows, not what a person
+    /// said.
     public let defaultVariables: [String]
 
     let take: @Sendable (String, inout Configuration) throws(Refusal) -> Void

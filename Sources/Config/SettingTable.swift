@@ -15,33 +15,33 @@ extension Setting {
             defaultVariables: ["PRIMARY_REGION"],
             help: """
                 The region whose members vote and may become primary. It is read once, when the cluster is \
-                created. From then on the replicated value rules; a differing value here is reported and never \
-                acted on.
+                created. From then on the replicated value rules; a differing value here is reported and \
+                never acted on.
                 """),
         Setting(
             "peers", \.peers, .peers, in: .cluster, change: .restart,
             example: "10.0.0.2, 10.0.0.3:5501, dns:my-pg.internal",
             help: """
-                Other members, to find the cluster by. One reachable entry is enough; the full list of members \
-                comes from the cluster. 'dns:NAME' stands for all addresses of a name. A port is only needed \
-                where it differs from peer_port here. Setting peers needs cluster_secret_file.
+                Other members, to find the cluster by. One reachable entry is enough; the full list of \
+                members comes from the cluster. 'dns:NAME' stands for all addresses of a name. A port is \
+                only needed where it differs from peer_port here. Setting peers needs cluster_secret_file.
                 """),
         Setting(
             "bootstrap_expect", \.bootstrapExpect, SettingKind<Int>.founders.orUnset, in: .cluster,
             change: .restart, default: "1 when peers is empty, else not set", example: "3",
             help: """
-                How many members of the primary region must find each other before they create a new cluster. \
-                All of them must agree on one proposal, so two halves of a network cannot create two clusters. \
-                Without it, a node with peers only ever joins an existing cluster.
+                How many members of the primary region must find each other before they create a new \
+                cluster. All of them must agree on one proposal, so two halves of a network cannot create \
+                two clusters. Without it, a node with peers only ever joins an existing cluster.
                 """),
         Setting(
             "cluster_secret_file", \.clusterSecretFile, SettingKind<String>.path.orUnset, in: .cluster,
             change: .restart, example: "/etc/matriarch/cluster.secret",
             help: """
                 The secret by which members prove themselves to each other: 'matriarch secret create' writes \
-                one; copy it to every node, readable by the user of the agent alone (mode 0600). A node without \
-                the right one is refused, and the refusal is logged with its address. A node without peers \
-                makes its own in state_directory.
+                one; copy it to every node, readable by the user of the agent alone (mode 0600). A node \
+                without the right one is refused, and the refusal is logged with its address. A node \
+                without peers makes its own in state_directory.
                 """),
         Setting(
             "tls_certificate_file", \.tlsCertificateFile, SettingKind<String>.path.orUnset, in: .cluster,
@@ -137,8 +137,8 @@ extension Setting {
             change: .creation,
             help: """
                 How long a primary may act without hearing from a majority. A lost primary is replaced about \
-                this long after it fell silent; every other time limit derives from it. Short leases need quick \
-                networks: 'matriarchd --check-config' prints the round trip that the lease allows.
+                this long after it fell silent; every other time limit derives from it. Short leases need \
+                quick networks: 'matriarchd --check-config' prints the round trip that the lease allows.
                 """),
         Setting(
             "heartbeat_interval", \.heartbeatInterval,
@@ -148,17 +148,17 @@ extension Setting {
         Setting(
             "synchronous_mode", \.synchronousMode, .choice, in: .failover, change: .creation,
             help: """
-                Which acknowledged writes survive a failover. 'off': the newest reachable copy wins, and a write \
-                that only the lost primary had is lost. 'quorum' (none is lost) and 'quorum_strict' (writes wait \
-                rather than go unprotected) are not built yet and refused. 'auto' will become 'quorum' once \
-                three copies are there; in this version it is the same as 'off'.
+                Which acknowledged writes survive a failover. 'off': the newest reachable copy wins, and a \
+                write that only the lost primary had is lost. 'quorum' (none is lost) and 'quorum_strict' \
+                (writes wait rather than go unprotected) are not built yet and refused. 'auto' will become \
+                'quorum' once three copies are there; in this version it is the same as 'off'.
                 """),
         Setting(
             "maximum_lag_on_failover", \.maximumLagOnFailover, .size(0...(1 << 40)), in: .failover,
             change: .creation,
             help: """
-                In mode 'off': a standby that is further behind the last known position of the primary is not \
-                promoted automatically.
+                In mode 'off': a standby that is further behind the last known position of the primary is \
+                not promoted automatically.
                 """),
         Setting(
             "drain_timeout", \.drainTimeout, .duration(.zero...(.seconds(300))), in: .failover,
@@ -172,15 +172,15 @@ extension Setting {
             "cold_start_wait", \.coldStartWait, .duration(.zero...(.seconds(3600))), in: .failover,
             change: .reload,
             help: """
-                After all nodes were down: how long to wait for the last primary before another node, which may \
-                have less, takes over.
+                After all nodes were down: how long to wait for the last primary before another node, which \
+                may have less, takes over.
                 """),
         Setting(
             "sync_drop", \.syncDrop, .duration(.seconds(1)...(.seconds(3600))), in: .failover,
             change: .reload,
             help: """
-                In mode 'quorum': how long a standby may be silent before it no longer counts as a copy. Without \
-                effect until that mode is built.
+                In mode 'quorum': how long a standby may be silent before it no longer counts as a copy. \
+                Without effect until that mode is built.
                 """),
     ]
 
@@ -199,9 +199,9 @@ extension Setting {
             change: .creation, default: "a password is made up when the cluster is created",
             example: "/etc/matriarch/operator.password",
             help: """
-                A file (mode 0600) with the password of operator_role. Read when the cluster is created; later \
-                members get the password from the cluster, and a differing one here is reported. The variable \
-                OPERATOR_PASSWORD may hold the password itself instead.
+                A file (mode 0600) with the password of operator_role. Read when the cluster is created; \
+                later members get the password from the cluster, and a differing one here is reported. The \
+                variable OPERATOR_PASSWORD may hold the password itself instead.
                 """),
         Setting(
             "replication_password_file", \.replicationPasswordFile, SettingKind<String>.path.orUnset,

@@ -7,7 +7,8 @@ public enum SettingsManual {
         let head = """
             # Settings of matriarchd, as matriarchd --describe-config prints them.
             #
-            # Syntax as in postgresql.conf: key = 'value', # begins a comment. Units: ms s min h d, kB MB GB TB.
+            # Syntax as in postgresql.conf: key = 'value', # begins a comment.
+            # Units: ms s min h d, kB MB GB TB.
             # A line that begins with # shows the default, or an example where the default is in words.
             # Each key is also an environment variable MATRIARCH_<KEY> and a flag --key;
             # flag goes before environment, environment before file.
@@ -28,10 +29,10 @@ public enum SettingsManual {
             Made from the same table as the parser (`make docs`); do not edit.
 
             The agent reads `\(ConfigurationSources.standardPath)` (or `--config FILE`) in the syntax of
-            postgresql.conf: `key = 'value'`, `#` begins a comment, units are `ms s min h d` and `kB MB GB TB`,
-            `include_dir = 'conf.d'` reads all `*.conf` of a directory. Each key is also an environment variable
-            `MATRIARCH_<KEY>` and a flag `--key value`. A flag goes before the environment, the environment
-            before the file, the file before the default.
+            postgresql.conf: `key = 'value'`, `#` begins a comment, units are `ms s min h d` and
+            `kB MB GB TB`, `include_dir = 'conf.d'` reads all `*.conf` of a directory. Each key is also an
+            environment variable `MATRIARCH_<KEY>` and a flag `--key value`. A flag goes before the
+            environment, the environment before the file, the file before the default.
 
             `matriarchd --check-config` checks everything and says what follows from it. A setting that is
             unknown, out of range, or contradicts another one stops the start with exit code 78; the message

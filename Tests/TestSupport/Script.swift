@@ -3,7 +3,8 @@ public import Testing
 
 /// A file of commands and what each is expected to answer; behaviour that a reviewer reads as text.
 ///
-/// A block is one command line, optional input lines, a line `----`, and the expected text up to a blank line:
+/// A block is one command line, optional input lines, a line `----`, and the expected text up to a blank
+/// line:
 /// ```
 /// # three voters, no leader yet
 /// deliver from=pg2 to=pg1
@@ -42,7 +43,8 @@ public struct Script: Sendable, CustomTestStringConvertible {
 
     /// Runs every command through `answer` and compares, or rewrites the file when `REWRITE=1`.
     ///
-    /// An error thrown by `answer` becomes the answer's text (`error: …`): refusals are scripted like the rest.
+    /// An error thrown by `answer` becomes the answer's text (`error: …`): refusals are scripted like the
+    /// rest.
     public func run(_ answer: (ScriptCommand) throws -> String) throws {
         let old = try SourceTree.read(path)
         var pieces: [String] = []
