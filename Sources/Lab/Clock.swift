@@ -4,7 +4,7 @@ internal import Glibc
 public typealias Moment = ContinuousClock.Instant
 
 extension ContinuousClock.Instant {
-    static var current: Self { ContinuousClock.now }
+    public static var current: Self { ContinuousClock.now }
 }
 
 extension Duration {
@@ -42,5 +42,6 @@ func pause(_ duration: Duration) {
     let (whole, attoseconds) = duration.components
     if whole < 0 || attoseconds < 0 { return }
     var time = timespec(tv_sec: Int(whole), tv_nsec: Int(attoseconds / 1_000_000_000))
-    while nanosleep(&time, &time) == -1, errno == EINTR {}
+    var left = timespec()
+    while nanosleep(&time, &left) == -1, errno == EINTR { time = left }
 }

@@ -3,8 +3,8 @@ internal import Glibc
 
 /// A switch and three machines' cables, made of network namespaces. Needs root.
 ///
-/// Every node has two interfaces: `herd0` to the switch, by which the nodes know each other and which can be cut,
-/// and `eye0` to us, so that a node that is cut off from its peers can still be watched and written to.
+/// Every node has two interfaces: `herd0` to the switch, by which the nodes know each other and which can be
+/// cut, and `eye0` to us, so that a node that is cut off from its peers can still be watched and written to.
 public final class Network: Sendable {
     /// What is dropped, seen from the node; only `powerless` touches the laboratory's own view of it.
     public enum Cut: Sendable {
@@ -101,16 +101,18 @@ public final class Network: Sendable {
     ) throws {
         let table = "cut_\(hook)_\(device)"
         let matches = what == .replication ? ["tcp dport 5433 ", "tcp sport 5433 "] : [""]
-        let rules = matches.map { "; add rule netdev \(table) all \($0)drop" }.joined()
+        let rules = matches.map { "; add rule netdev \(table) packets \($0)drop" }.joined()
         let chain = "{ type filter hook \(hook) device \"\(device)\" priority 0; policy accept; }"
         try Tool.run(
             Network.inside(namespace) + [
-                "nft", "add table netdev \(table); add chain netdev \(table) all \(chain)\(rules)",
+                "nft", "add table netdev \(table); add chain netdev \(table) packets \(chain)\(rules)",
             ])
     }
 
     private func build(_ block: String) throws {
-        func ip(_ words: String) throws { try Tool.run(["ip"] + words.split(separator: " ").map(String.init)) }
+        func ip(_ words: String) throws {
+            try Tool.run(["ip"] + words.split(separator: " ").map(String.init))
+        }
         try ip("netns add \(switchName)")
         try ip("-n \(switchName) link add herd type bridge forward_delay 0")
         try ip("-n \(switchName) link set herd up")

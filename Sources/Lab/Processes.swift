@@ -10,12 +10,12 @@ public enum Processes {
     public struct Marks: Sendable {
         /// Working directory, arguments or marker variable name a path below it.
         public var directory: String
-        /// The inode of its network namespace, when it has one of its own.
-        public var networkNamespace: UInt64?
+        /// The inodes of network namespaces whose every process counts.
+        public var networkNamespaces: [UInt64]
 
-        public init(directory: String, networkNamespace: UInt64? = nil) {
+        public init(directory: String, networkNamespaces: [UInt64] = []) {
             self.directory = directory
-            self.networkNamespace = networkNamespace
+            self.networkNamespaces = networkNamespaces
         }
     }
 
@@ -74,15 +74,28 @@ public enum Processes {
     }
 
     private static func matches(_ pid: Int32, _ marks: Marks) -> Bool {
-        if let wanted = marks.networkNamespace, inode("/proc/\(pid)/ns/net") == wanted { return true }
+        if !marks.networkNamespaces.isEmpty, let inode = inode("/proc/\(pid)/ns/net"),
+            marks.networkNamespaces.contains(inode)
+        {
+            return true
+        }
         let below = marks.directory + "/"
-        let place = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/cwd")) ?? ""
-        if (place + "/").hasPrefix(below) { return true }
-        return (readText("/proc/\(pid)/environ") ?? "").contains("\(marker)=\(marks.directory)\0")
+        if (link("/proc/\(pid)/cwd") + "/").hasPrefix(below) { return true }
+        if (readText("/proc/\(pid)/environ") ?? "").contains("\(marker)=\(below)") { return true }
+        // Our own programs carry the node's paths in their arguments; anybody's editor may do so too.
+        let executable = link("/proc/\(pid)/exe")
+        return executable.hasPrefix(Claim.prefix) && arguments(pid).contains { $0.contains(below) }
+    }
+
+    /// The program that a process runs, as a path.
+    static func executable(_ pid: Int32) -> String { link("/proc/\(pid)/exe") }
+
+    private static func link(_ path: String) -> String {
+        (try? FileManager.default.destinationOfSymbolicLink(atPath: path)) ?? ""
     }
 
     static func inode(_ path: String) -> UInt64? {
         var status = stat()
-        return stat(path, &status) == 0 ? status.st_ino : nil
+        return stat(path, &status) == 0 ? UInt64(status.st_ino) : nil
     }
 }

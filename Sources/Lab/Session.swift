@@ -59,19 +59,23 @@ public final class Session {
         guard let connection = Session.begin(settings) else { throw .broken("libpq has no memory") }
         self.connection = connection
         self.door = door
-        do {
-            try Session.establish(connection, door, until: .current + limit)
-        } catch {
-            PQfinish(connection)
-            throw error
-        }
+        try Session.establish(connection, door, until: .current + limit)
     }
 
     deinit { PQfinish(connection) }
 
-    /// Runs one statement and returns its rows as text. After `broken` and `timedOut` the session is of no use.
+    /// The session that is already open, else a new one.
+    static func reusing(
+        _ session: Session?, at door: Door, within limit: Duration
+    ) throws(SessionError) -> Session {
+        if let session { return session }
+        return try Session(door, within: limit)
+    }
+
+    /// Runs one statement and returns its rows as text. After `broken` and `timedOut` the session is no use.
     @discardableResult
-    public func run(_ sql: String, within limit: Duration = .seconds(10)) throws(SessionError) -> [[String?]] {
+    public func run(_ sql: String, within limit: Duration = .seconds(10)) throws(SessionError) -> [[String?]]
+    {
         let deadline = Moment.current + limit
         if PQsendQuery(connection, sql) != 1 { throw .broken(Session.message(connection)) }
         while PQisBusy(connection) != 0 {
@@ -150,8 +154,10 @@ public final class Session {
     private static func failure(_ result: OpaquePointer) -> SessionError {
         let state = PQresultErrorField(result, sqlStateField).map { String(cString: $0) } ?? ""
         let message = PQresultErrorMessage(result).map { String(cString: $0) } ?? ""
-        // Class 57P0x is the server going away and 08 the connection: the statement may have been carried out.
-        if state.isEmpty || state.hasPrefix("57P0") || state.hasPrefix("08") { return .broken(oneLine(message)) }
+        // 57P0x is the server going away, 08 the connection: the statement may have been carried out.
+        if state.isEmpty || state.hasPrefix("57P0") || state.hasPrefix("08") {
+            return .broken(oneLine(message))
+        }
         return .refused(state: state, message: oneLine(message))
     }
 

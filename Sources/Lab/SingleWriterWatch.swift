@@ -1,7 +1,7 @@
 internal import Platform
 internal import Synchronization
 
-/// Tries a real write at every node's own Postgres, again and again, so that two writable nodes would be seen.
+/// Tries a real write at every node's own Postgres, again and again, so that two writable nodes are seen.
 ///
 /// A write proves that its node was writable at some moment between sending and acknowledgement. A *reign* is
 /// all the writes of one node on one timeline. Two reigns are proven to overlap when neither can have ended
@@ -86,11 +86,13 @@ public final class SingleWriterWatch: Sendable {
         var found: [String] = []
         for (index, one) in reigns.enumerated() {
             for other in reigns[(index + 1)...] where one.node != other.node {
-                let both = "\(one.node) (timeline \(one.timeline)) and \(other.node) (timeline \(other.timeline))"
+                let both =
+                    "\(one.node) (timeline \(one.timeline)) and \(other.node) (timeline \(other.timeline))"
                 if one.timeline == other.timeline {
                     found.append("\(both) both wrote on one timeline")
                 } else if !one.canPrecede(other), !other.canPrecede(one) {
-                    let together = min(one.lastSent, other.lastSent)
+                    let together =
+                        min(one.lastSent, other.lastSent)
                         - max(one.firstAcknowledged, other.firstAcknowledged)
                     found.append("\(both) took writes at the same time, for \(together.forPeople) or so")
                 }
@@ -123,8 +125,8 @@ public final class SingleWriterWatch: Sendable {
         var session: Session?
         while !state.withLock({ $0.stopped }) {
             let began = Moment.current
-            do {
-                let open = try session ?? Session(door, within: SingleWriterWatch.connectLimit)
+            do throws(SessionError) {
+                let open = try Session.reusing(session, at: door, within: SingleWriterWatch.connectLimit)
                 session = open
                 let timeline = try open.value(sql, within: SingleWriterWatch.statementLimit) ?? ""
                 record(Write(node: door.node, timeline: timeline, sent: began, at: .current))

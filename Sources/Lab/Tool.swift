@@ -19,7 +19,8 @@ public enum Tool {
         if outcome.status == 0 { return outcome.output }
         let said = (outcome.error + outcome.output).split(whereSeparator: \.isNewline).suffix(5)
         throw LabError(
-            "`\(words.joined(separator: " "))` ended with \(outcome.status): \(said.joined(separator: " | "))")
+            "`\(words.joined(separator: " "))` ended with \(outcome.status): \(said.joined(separator: " | "))"
+        )
     }
 
     /// Runs to the end; a bad exit is an answer, not an error.
@@ -36,7 +37,8 @@ public enum Tool {
             captureLimit: 1 << 20)
         switch exit {
         case .status(let code): return Outcome(status: code, output: output, error: error)
-        case .signal(SIGKILL): throw LabError("`\(words.joined(separator: " "))` took longer than \(limit): \(error)")
+        case .signal(SIGKILL):
+            throw LabError("`\(words.joined(separator: " "))` took longer than \(limit): \(error)")
         case .signal(let number): return Outcome(status: 128 + number, output: output, error: error)
         case .unknown: throw LabError("`\(words.joined(separator: " "))` was waited for by somebody else")
         }

@@ -101,8 +101,8 @@ public final class Writer: Sendable {
         var session: Session?
         while !state.withLock({ $0.stopped || $0.acknowledged.count >= Writer.mostRecords }) {
             let began = Moment.current
-            do {
-                let open = try session ?? Session(door, within: Writer.limit)
+            do throws(SessionError) {
+                let open = try Session.reusing(session, at: door, within: Writer.limit)
                 session = open
                 try insert(open, door)
             } catch .refused(let code, let message) {
