@@ -1,1 +1,1 @@
-run()
+// replaced by the real program

@@ -1,1 +1,3 @@
-// replaced by the real program
+import Glibc
+
+exit(SimulateCommand.run(Array(CommandLine.arguments.dropFirst())))

@@ -1,0 +1,146 @@
+public import Consensus
+public import Supervision
+
+/// A herd in a quiet world, for directed tests: ten lines that say what happens and what must come of it.
+///
+/// Every run is judged by all checkers, as a swarm is; `violation` must stay nil.
+public final class Herd {
+    let world: World
+
+    public init(
+        _ members: Int, lease: Duration = .seconds(5), seed: UInt64 = 1,
+        options change: (inout Options) -> Void = { _ in }
+    ) {
+        var options = Options.calm(members, lease: lease)
+        change(&options)
+        world = World(seed: seed, options: options, trace: Trace(tailLimit: 200))
+        for machine in world.machines { machine.boot() }
+    }
+
+    /// The machines are there, but nobody has switched them on.
+    public static func cold(_ members: Int, seed: UInt64 = 1) -> Herd { Herd(cold: members, seed: seed) }
+
+    private init(cold members: Int, seed: UInt64) {
+        world = World(seed: seed, options: .calm(members), trace: Trace(tailLimit: 200))
+    }
+
+    public var violation: Violation? { world.violation }
+    public var traceTail: String { world.trace.newest.joined(separator: "\n") }
+    public var now: WorldTime { world.now }
+
+    // MARK: time
+
+    public func run(for time: Duration) { world.run(until: world.now + time) }
+
+    /// Lets time pass until the condition holds.
+    ///
+    /// - Returns: how long it took; nil when it did not come to pass within `limit`.
+    @discardableResult
+    public func run(within limit: Duration, until condition: (Herd) -> Bool) -> Duration? {
+        let start = world.now
+        let reached = world.run(until: start + limit) { condition(self) }
+        return reached ? world.now - start : nil
+    }
+
+    // MARK: what can be seen
+
+    /// Whose Postgres takes writes from clients; nil when nobody's or when several do.
+    public var primary: MemberID? {
+        let writable = world.machines.filter { $0.postgres.canAcknowledge }
+        return writable.count == 1 ? writable[0].id : nil
+    }
+
+    public var acknowledgedWrites: Int { world.clients.acknowledged }
+    public var document: ClusterDocument? { world.newestCommitted?.document }
+    public func document(of member: MemberID) -> ClusterDocument? { node(member)?.document }
+    public func dataState(_ member: MemberID) -> DataState? { node(member)?.dataState }
+    public func leads(_ member: MemberID) -> Bool { node(member)?.isLeader ?? false }
+    public func rule(_ member: MemberID) -> String? { node(member)?.decision.rule }
+    public func isPostgresAlive(_ member: MemberID) -> Bool { machine(member).postgres.isAlive }
+    public func timeline(_ member: MemberID) -> Timeline { machine(member).postgres.position.timeline }
+    public func systemIdentifier(_ member: MemberID) -> UInt64? {
+        machine(member).postgres.directory?.systemIdentifier
+    }
+
+    private func node(_ member: MemberID) -> Node? { machine(member).agent.node }
+
+    /// Streaming from the primary and counted as a copy.
+    public func follows(_ member: MemberID) -> Bool {
+        world.isFollowing(machine(member))
+    }
+
+    /// There is one primary, every other running member follows it, and clients get through everywhere.
+    public var isWhole: Bool { Settled.complaint(in: world) == nil }
+
+    /// The acknowledged writes that `member` does not have.
+    public func lost(on member: MemberID) -> Int { world.lostWrites(on: machine(member)).count }
+
+    /// How long clients went without any acknowledged write, at worst.
+    public var longestGap: Duration { world.clients.longestGap }
+
+    func machine(_ member: MemberID) -> Machine {
+        guard let machine = world.machine(member) else { fatalError("there is no machine \(member)") }
+        return machine
+    }
+
+    // MARK: trouble
+
+    public func boot(_ member: MemberID) { machine(member).boot() }
+    public func crash(_ member: MemberID) { machine(member).crash() }
+    public func killAgent(_ member: MemberID) { machine(member).agent.die() }
+    public func startAgent(_ member: MemberID) { machine(member).agent.start() }
+    public func killPostmaster(_ member: MemberID) { machine(member).postgres.kill() }
+    public func killGuard(_ member: MemberID) {
+        let machine = machine(member)
+        machine.guardian.die()
+        world.schedule.add(after: .milliseconds(300), for: machine.hardware) { machine.guardian.start() }
+    }
+    public func pauseAgent(_ member: MemberID) { machine(member).agent.process.pause() }
+    public func continueAgent(_ member: MemberID) { world.schedule.resume(machine(member).agent.process) }
+
+    public func isolate(_ member: MemberID) {
+        cutFrom(member)
+        cutTo(member)
+    }
+
+    /// Nothing that the member sends arrives.
+    public func cutFrom(_ member: MemberID) {
+        for other in others(than: member) { world.network.cut(machine(member).index, other.index) }
+    }
+
+    /// Nothing that is sent to the member arrives.
+    public func cutTo(_ member: MemberID) {
+        for other in others(than: member) { world.network.cut(other.index, machine(member).index) }
+    }
+
+    public func cut(_ from: MemberID, _ to: MemberID) {
+        world.network.cut(machine(from).index, machine(to).index)
+    }
+
+    public func heal() { world.network.heal() }
+
+    /// Every message from now on comes twice, the second time up to `late` later.
+    public func duplicateMessages(late: Duration) {
+        world.network.weather.duplication = 1
+        world.network.weather.lateness = late
+    }
+
+    private func others(than member: MemberID) -> [Machine] { world.machines.filter { $0.id != member } }
+
+    /// A new machine that asks to join.
+    public func join(_ member: MemberID) {
+        world.addMachine(member, founders: nil)
+        boot(member)
+    }
+
+    // MARK: people
+
+    public func ask(_ command: Command, of member: MemberID) { world.ask(command, of: machine(member)) }
+
+    public func switchover(to target: MemberID?, at member: MemberID) {
+        ask(.switchover(target: target, dryRun: false, reason: "command"), of: member)
+    }
+
+    /// The next promotion of the member's Postgres ends with a crash after the timeline was begun.
+    public func spoilPromotion(of member: MemberID) { machine(member).postgres.spoilsPromotion = true }
+}

@@ -1,0 +1,105 @@
+import Consensus
+import Supervision
+
+/// One simulated machine: hardware, clock, disk, and the programs on it.
+final class Machine {
+    unowned let world: World
+    let index: Int
+    let settings: NodeSettings
+    let hardware: Process
+    var clock: SimulatedClock
+    let clockDrift: Int64
+    /// Durable writes end no sooner than this.
+    var diskStalledUntil = WorldTime.zero
+    /// Set from a fault that no local clock can tell, or one that takes the guard and the agent together,
+    /// until Postgres here has stopped being primary: the protocol's promise of a single writer excepts it.
+    var isExcused = false
+    var route: Route = .hold(reason: "not told yet")
+
+    private(set) lazy var agent = Agent(self)
+    private(set) lazy var guardian = Guardian(self)
+    private(set) lazy var postgres = PostgresModel(self)
+
+    init(_ world: World, index: Int, settings: NodeSettings, clockDrift: Int64) {
+        self.world = world
+        self.index = index
+        self.settings = settings
+        self.clockDrift = clockDrift
+        hardware = Process(settings.member.id.name)
+        clock = SimulatedClock(partsPerMillion: clockDrift, bootedAt: world.now)
+    }
+
+    var id: MemberID { settings.member.id }
+    var now: Instant { clock.instant(at: world.now) }
+
+    func boot() {
+        guard !hardware.isAlive else { return }
+        hardware.start()
+        clock = SimulatedClock(partsPerMillion: clockDrift, bootedAt: world.now)
+        agent.forgetBoot()
+        guardian.start()
+        let delay = world.random.duration(upTo: .seconds(1))
+        world.schedule.add(after: delay, for: hardware) { [self] in agent.start() }
+        world.note(self, "booted")
+    }
+
+    /// The power fails: nothing is left but what is on disk.
+    func crash() {
+        guard hardware.isAlive else { return }
+        world.note(self, "machine crashes")
+        agent.die()
+        guardian.die(killsPostgres: false)
+        postgres.vanish()
+        hardware.die()
+        while hardware.isPaused { world.schedule.resume(hardware) }
+        route = .hold(reason: "down")
+        world.writersMayHaveChanged(self)
+    }
+
+    /// The hypervisor stops the machine; `clockToo` also stops its boot clock.
+    func pause(clockToo: Bool) {
+        if clockToo {
+            clock.stop(at: world.now)
+            isExcused = true
+        }
+        for process in processes { process.pause() }
+        world.note(self, clockToo ? "machine suspended with its clock" : "machine paused")
+    }
+
+    func resume(clockToo: Bool) {
+        if clockToo { clock.resume(at: world.now) }
+        for process in processes { world.schedule.resume(process) }
+        world.note(self, "machine goes on")
+    }
+
+    /// Whatever is stopped goes on.
+    func endPauses() {
+        clock.resume(at: world.now)
+        for process in processes {
+            while process.isPaused { world.schedule.resume(process) }
+        }
+    }
+
+    private var processes: [Process] { [hardware, guardian.process, postgres.postmaster, agent.process] }
+
+    /// It comes with a database that has nothing to do with the herd's.
+    private(set) var isForeign = false
+
+    func bringForeignData() {
+        isForeign = true
+        postgres.directory = PostgresModel.Directory(
+            systemIdentifier: world.random.next() >> 1, log: world.wal.create(timeline: 1), marker: nil,
+            checkpointTimeline: 1)
+    }
+
+    /// How long a durable write that begins now takes.
+    func persistDelay() -> Duration {
+        let stall = diskStalledUntil > world.now ? diskStalledUntil - world.now : .zero
+        return stall + .microseconds(100) + world.random.duration(upTo: world.options.persistTime)
+    }
+
+    /// How much later than asked for a timer fires.
+    func lateness() -> Duration {
+        .microseconds(20) + world.random.duration(upTo: world.options.wakeLateness)
+    }
+}

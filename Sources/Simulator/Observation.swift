@@ -1,0 +1,48 @@
+import Consensus
+import Supervision
+
+/// What can be seen of the herd from outside, as it happens.
+enum Observation {
+    case sent(Machine, Envelope, to: Machine)
+    case delivered(Machine, Envelope, from: Machine)
+    /// The node gave the order to write this; it may still be lost.
+    case persisting(Machine, DurableState)
+    case persisted(Machine, from: DurableState, to: DurableState)
+    case promised(Machine, Promise)
+    case arming(Machine, epoch: Term, deadline: Instant)
+    case guardArmed(Machine, Term)
+    case ordered(Machine, PostgresOrder)
+    case promoted(Machine, from: Log, to: Log)
+    /// Two servers wrote different records after the same one, on one timeline.
+    case forkedTimeline(Machine)
+    case receivedForeignBytes(Machine, from: Machine)
+    case streamBegan(Machine, from: Machine)
+    /// A standby flushed WAL and tells its upstream so.
+    case flushed(Machine, from: Machine)
+    case committed(Machine, through: Bool, acknowledged: Bool)
+    case writersChanged
+    case recorded(Machine, EventRecord)
+    case stepped(Machine)
+}
+
+/// Judges the herd from outside. It knows the rules, not the code that follows them.
+protocol Checker {
+    /// The invariants, as docs/internals/protocol.md lists them, and a few words.
+    var name: String { get }
+    /// - Returns: what is wrong, as a sentence; nil when nothing is.
+    mutating func observe(_ seen: Observation, in world: World) -> String?
+}
+
+/// The first thing found wrong in a run.
+public struct Violation: Hashable, Sendable, CustomStringConvertible {
+    public let seed: UInt64
+    public let at: WorldTime
+    public let checker: String
+    public let complaint: String
+
+    public var description: String { "seed \(seed) at \(at) s: \(checker): \(complaint)" }
+}
+
+enum Checkers {
+    static func all() -> [any Checker] { [] }
+}

@@ -1,0 +1,51 @@
+import Consensus
+import Supervision
+
+/// What "everything is well" means: one primary, everybody follows, clients get through at every node.
+enum Settled {
+    /// What is missing; nil when nothing is.
+    static func complaint(in world: World) -> String? {
+        let writable = world.machines.filter { $0.postgres.canAcknowledge }
+        guard writable.count == 1, let primary = writable.first else {
+            return "\(writable.count) nodes take writes"
+        }
+        guard let document = world.newestCommitted?.document, document.primary?.member == primary.id else {
+            return "\(primary.id) takes writes and the document names another"
+        }
+        for machine in world.machines where machine !== primary && !machine.isForeign {
+            guard machine.agent.process.isRunning else { continue }
+            guard document.member(machine.id) != nil else { return "\(machine.id) is not a member" }
+            guard world.isFollowing(machine) else {
+                return "\(machine.id) does not follow: \(machine.agent.node.map { "\($0.decision)" } ?? "")"
+            }
+        }
+        for machine in world.machines
+        where document.member(machine.id) != nil && machine.agent.process.isRunning {
+            guard case .primary(_, let host, _, let until) = machine.route, machine.now < until,
+                world.machine(at: host) === primary
+            else { return "clients do not get through at \(machine.id)" }
+        }
+        return nil
+    }
+}
+
+extension World {
+    /// Streaming from the node that takes writes, under the name that only a valid standby bears.
+    func isFollowing(_ machine: Machine) -> Bool {
+        guard let receiver = machine.postgres.server?.receiver, machine.agent.node?.dataState == .valid,
+            machines[receiver.source].postgres.canAcknowledge
+        else { return false }
+        return !receiver.name.hasPrefix("matriarch-join")
+    }
+
+    /// The writes that somebody was told to be safe and that this machine does not hold.
+    func lostWrites(on machine: Machine) -> [WriteID] {
+        guard let log = machine.postgres.directory?.log else { return [] }
+        var lost: Set<WriteID> = []
+        for other in machines {
+            guard let theirs = other.postgres.directory?.log else { continue }
+            lost.formUnion(wal.writes(of: theirs, notIn: log).filter(clients.isAcknowledged))
+        }
+        return lost.sorted()
+    }
+}

@@ -1,0 +1,72 @@
+import Consensus
+
+/// One run of one seed: a swarm of troubles, then quiet, then everything must come right.
+public struct Simulation: Sendable {
+    public var seed: UInt64
+    public var options: Options
+    public var length: Duration = .seconds(600)
+    /// Stops after this many events.
+    public var steps: UInt64?
+
+    public init(seed: UInt64, options: Options) {
+        self.seed = seed
+        self.options = options
+    }
+
+    public struct Outcome: Sendable {
+        public var violation: Violation?
+        public var length: Duration
+        public var events: UInt64
+        public var faults: Int
+        public var promotions: Int
+        public var acknowledgedWrites: Int
+        public var lostWrites: Int
+        /// The trace's newest lines, when it was kept.
+        public var traceTail: [String] = []
+    }
+
+    /// How much of the run is troubled; the rest is for recovery.
+    static let troubledShare = 0.8
+
+    /// - Parameter sink: takes each line of the trace; nil keeps no trace, which is much faster.
+    public func run(tailLimit: Int = 0, sink: ((String) -> Void)? = nil) -> Outcome {
+        let trace = Trace(tailLimit: tailLimit, sink: sink)
+        let world = World(seed: seed, options: options, trace: trace)
+        world.stepLimit = steps
+        let faults = Faults(world)
+        for machine in world.machines {
+            let delay = world.random.duration(upTo: .seconds(3))
+            world.schedule.add(after: delay, for: nil) { machine.boot() }
+        }
+        faults.begin()
+        world.run(until: .zero + length.scaled(by: Simulation.troubledShare))
+        if world.violation == nil, !world.isExhausted { recover(world, faults) }
+        return Outcome(
+            violation: world.violation, length: world.now - .zero, events: world.schedule.happened,
+            faults: faults.count, promotions: world.tally.promotions,
+            acknowledgedWrites: world.clients.acknowledged, lostWrites: world.tally.lostWrites,
+            traceTail: trace.newest)
+    }
+
+    /// Liveness (I29): once nothing fails any more, clients get through and everybody follows, within a
+    /// bound.
+    private func recover(_ world: World, _ faults: Faults) {
+        faults.end()
+        let end = WorldTime.zero + length
+        var nextLook = world.now + .seconds(1)
+        let reached = world.run(until: end) {
+            guard world.now >= nextLook else { return false }
+            nextLook = world.now + .seconds(1)
+            return Settled.complaint(in: world) == nil
+        }
+        if world.violation != nil || world.isExhausted { return }
+        guard reached else {
+            return world.fail("I29 liveness", Settled.complaint(in: world) ?? "it never stayed well")
+        }
+        // It must stay so.
+        world.run(until: world.now + options.lease * 4)
+        if let complaint = Settled.complaint(in: world) {
+            world.fail("I29 liveness", "not for long: \(complaint)")
+        }
+    }
+}

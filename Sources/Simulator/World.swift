@@ -1,0 +1,196 @@
+import Consensus
+import Supervision
+
+/// A herd and everything around it, driven by one seed: the only place where simulated time passes.
+///
+/// Nothing in it depends on anything outside: the same seed and options give the same run, in every process.
+final class World {
+    let seed: UInt64
+    let options: Options
+    var schedule = Schedule()
+    var random: SeededRandom
+    var network: Network
+    var wal = WriteAheadLog()
+    private(set) var machines: [Machine] = []
+    var clients: Clients
+    private(set) var checkers: [any Checker]
+    private(set) var violation: Violation?
+    /// False once the faults are over and everything must come right by itself.
+    var troubles = true
+    let trace: Trace
+    /// Stops the run after this many events.
+    var stepLimit: UInt64?
+    var tally = Tally()
+    /// The newest document that anybody is known to have committed.
+    private(set) var newestCommitted: Entry<ClusterDocument>?
+    private var hosts: [String: Int] = [:]
+    private var nextRequest: RequestID = 1
+    private var asked: [RequestID: (CommandAnswer) -> Void] = [:]
+
+    init(seed: UInt64, options: Options, trace: Trace = Trace()) {
+        self.seed = seed
+        self.options = options
+        self.trace = trace
+        random = SeededRandom(seed: seed)
+        network = Network(options.weather)
+        clients = Clients(options, seed: seed)
+        checkers = Checkers.all()
+        for number in 0..<options.members { addMachine(World.names[number], founders: options.members) }
+        clients.begin(self)
+    }
+
+    static let names: [MemberID] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]
+
+    var now: WorldTime { schedule.now }
+
+    var isExhausted: Bool { stepLimit.map { schedule.happened >= $0 } ?? false }
+
+    // MARK: machines
+
+    @discardableResult
+    func addMachine(_ id: MemberID, founders: Int?) -> Machine {
+        let drift = options.clockDrift == 0 ? 0 : Int64.random(in: -1000...1000, using: &random)
+        let machine = Machine(
+            self, index: machines.count, settings: settings(of: id, founders: founders),
+            clockDrift: max(-options.clockDrift, min(options.clockDrift, drift)))
+        invariant(machines.count < Network.capacity, "there are only \(Network.capacity) machines")
+        hosts[machine.settings.member.address] = machine.index
+        machines.append(machine)
+        return machine
+    }
+
+    private func settings(of id: MemberID, founders: Int?) -> NodeSettings {
+        let isElsewhere = options.secondRegion && id == World.names[options.members - 1]
+        let member = Member(
+            id: id, instance: "\(id.name)-\(String(random.next(), radix: 36))", address: "\(id.name).herd",
+            region: isElsewhere ? "north" : "home")
+        let seeds = World.names.prefix(options.members).map {
+            PeerAddress(member: nil, host: "\($0.name).herd", port: 5501)
+        }
+        return NodeSettings(
+            member: member, clusterName: "herd", seeds: seeds, foundersExpected: founders,
+            primaryRegion: "home",
+            lease: options.lease, heartbeat: nil, maximumLagOnFailover: options.maximumLag,
+            coldStartWait: options.coldStartWait, stopTimeout: .seconds(60),
+            credentials: Credentials(
+                operatorRole: "operator", operatorPassword: "o", adminRole: "admin",
+                replicationRole: "replication", replicationPassword: "r"),
+            agentVersion: "simulated")
+    }
+
+    func machine(at host: String) -> Machine? { hosts[host].map { machines[$0] } }
+    func machine(_ id: MemberID) -> Machine? { machines.first { $0.id == id } }
+
+    // MARK: messages
+
+    /// Sends an envelope on a link of the sender's own, or as an answer on the link that the peer's agent
+    /// opened in its life `channelLife`.
+    func transmit(_ envelope: Envelope, from: Machine, to: Machine, on channelLife: Int?) {
+        observe(.sent(from, envelope, to: to))
+        if network.isCut(from.index, to.index, .agents) { return }
+        if let channelLife, to.agent.process.life != channelLife { return }
+        let sender = from.agent.sender
+        let senderLife = from.agent.process.life
+        for delay in network.deliveries(&random) {
+            schedule.add(after: delay, for: to.agent.process) { [self] in
+                observe(.delivered(to, envelope, from: from))
+                if channelLife != nil {
+                    to.agent.feed(.received(envelope, from: sender, channel: nil))
+                } else {
+                    to.agent.receive(envelope, from: sender, of: from, life: senderLife)
+                }
+            }
+        }
+    }
+
+    // MARK: people
+
+    /// A person or a signal asks something of one node; the answer may never come.
+    func ask(_ command: Command, of machine: Machine, _ answer: @escaping (CommandAnswer) -> Void = { _ in })
+    {
+        let request = nextRequest
+        nextRequest += 1
+        asked[request] = answer
+        note(machine, "asked: \(command)")
+        schedule.add(after: .milliseconds(1), for: machine.agent.process) {
+            machine.agent.feed(.requested(request, command))
+        }
+    }
+
+    func answered(_ request: RequestID, _ answer: CommandAnswer, by machine: Machine) {
+        note(machine, "answers: \(answer.verdict) \(answer.reason ?? "")")
+        asked.removeValue(forKey: request)?(answer)
+    }
+
+    // MARK: judging
+
+    /// Figures of a run that say how much it tried.
+    struct Tally {
+        var promotions = 0
+        var lostWrites = 0
+    }
+
+    func observe(_ seen: Observation) {
+        if case .persisting(_, let state) = seen, let entry = state.hard.committed,
+            entry.version > newestCommitted?.version ?? .none
+        {
+            newestCommitted = entry
+        }
+        guard violation == nil else { return }
+        for index in checkers.indices {
+            if let complaint = checkers[index].observe(seen, in: self) {
+                return fail(checkers[index].name, complaint)
+            }
+        }
+    }
+
+    func fail(_ checker: String, _ complaint: String) {
+        guard violation == nil else { return }
+        violation = Violation(seed: seed, at: now, checker: checker, complaint: complaint)
+        trace.line(now, "world", "", "VIOLATION", "\(checker): \(complaint)", "")
+    }
+
+    func writersMayHaveChanged(_ machine: Machine) {
+        if !machine.postgres.mightAcknowledge, machine.hardware.isRunning, machine.guardian.process.isRunning
+        {
+            machine.isExcused = false
+        }
+        observe(.writersChanged)
+    }
+
+    // MARK: time
+
+    /// Lets things happen until `limit`, until something is found wrong, or until `condition` holds.
+    ///
+    /// - Returns: whether the condition holds.
+    @discardableResult
+    func run(until limit: WorldTime, _ condition: () -> Bool = { false }) -> Bool {
+        while violation == nil, !isExhausted {
+            if condition() { return true }
+            let (due, action) = schedule.advance(to: limit)
+            if !due { return condition() }
+            action?()
+        }
+        return false
+    }
+
+    // MARK: the trace
+
+    func note(_ machine: Machine, _ text: @autoclosure () -> String) {
+        guard trace.isOn else { return }
+        trace.line(now, machine.id.name, machine.agent.node.map(Describe.role) ?? "-", "·", text(), "")
+    }
+
+    func note(_ text: @autoclosure () -> String) {
+        if trace.isOn { trace.line(now, "world", "", "·", text(), "") }
+    }
+
+    func traceStep(_ machine: Machine, _ event: NodeEvent, _ effects: [NodeEffect]) {
+        guard trace.isOn, let node = machine.agent.node else { return }
+        for text in effects.compactMap(Describe.effect) {
+            trace.line(
+                now, machine.id.name, Describe.role(node), Describe.event(event), text,
+                node.status(at: machine.now).rule)
+        }
+    }
+}

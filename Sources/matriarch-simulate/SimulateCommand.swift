@@ -1,0 +1,97 @@
+import Consensus
+import Platform
+import Simulator
+
+/// `matriarch-simulate`: runs the product's deciding code in a hostile world made from a seed.
+enum SimulateCommand {
+    struct UsageError: Error { let text: String }
+
+    static let usage = """
+        usage: matriarch-simulate --seed N [--verbose] [--minutes M] [--members N] [--steps N]
+               matriarch-simulate --seeds A..B [--minutes M] [--members N] [--jobs N]
+
+        --seed N      one run; prints its figures, and on failure what is wrong and the trace's end
+        --seeds A..B  many runs on all cores; names those that fail
+        --verbose     prints the whole trace (columns: docs/internals/simulator.md)
+        --minutes M   simulated time of each run, 10 when left out
+        --members N   founders of the herd; from the seed when left out
+        --steps N     stops after this many events
+        --jobs N      threads, one per core when left out
+        """
+
+    /// - Returns: the exit code: 0 when every run was clean, 1 when one was not, 64 for a wrong call.
+    static func run(_ arguments: [String]) -> Int32 {
+        do {
+            var plan = try Arguments(arguments)
+            if plan.isHelp {
+                print(usage)
+                return 0
+            }
+            return plan.seeds.count == 1 ? one(plan) : many(&plan)
+        } catch {
+            print("matriarch-simulate: \(error.text)\n\(usage)")
+            return 64
+        }
+    }
+
+    /// How many of the newest lines of the trace a failure is printed with.
+    static let tail = 60
+
+    private static func one(_ plan: Arguments) -> Int32 {
+        let simulation = plan.simulation(seed: plan.seeds.lowerBound)
+        if plan.isVerbose { print("# \(simulation.options)") }
+        let began = BootClock.now()
+        let outcome = simulation.run(
+            tailLimit: plan.isVerbose ? 0 : tail, sink: plan.isVerbose ? { print($0) } : nil)
+        report(outcome, BootClock.now() - began)
+        guard let violation = outcome.violation else {
+            print("1 passed, 0 failed")
+            return 0
+        }
+        for line in outcome.traceTail { print(line) }
+        print("FAILED \(violation)")
+        print("0 passed, 1 failed")
+        return 1
+    }
+
+    private static func report(_ outcome: Simulation.Outcome, _ nanoseconds: Int64) {
+        print(
+            "# \(seconds(outcome.length)) s simulated, \(ratio(outcome.length, nanoseconds)) times real "
+                + "time: \(outcome.events) events, \(outcome.faults) faults, "
+                + "\(outcome.promotions) promotions, "
+                + "\(outcome.acknowledgedWrites) writes acknowledged, \(outcome.lostWrites) lost")
+    }
+
+    private static func many(_ plan: inout Arguments) -> Int32 {
+        let board = ScoreBoard(plan.seeds)
+        let began = BootClock.now()
+        let frozen = plan
+        do {
+            let threads = try (0..<plan.jobs).map { number in
+                try Thread.start(name: "simulate-\(number)", stackBytes: 16 << 20) { @Sendable in
+                    while let seed = board.next() { board.note(frozen.simulation(seed: seed).run()) }
+                }
+            }
+            for thread in threads { thread.join() }
+        } catch {
+            print("matriarch-simulate: \(error)")
+            return 1
+        }
+        let result = board.result
+        let spent = BootClock.now() - began
+        for violation in result.violations { print("FAILED \(violation)") }
+        print(
+            "# \(seconds(result.length)) s simulated in \(spent / 1_000_000) ms, "
+                + "\(ratio(result.length, spent)) times real time on \(plan.jobs) threads: "
+                + "\(result.events) events, \(result.faults) faults, \(result.promotions) promotions, "
+                + "\(result.acknowledgedWrites) writes acknowledged, \(result.lostWrites) lost")
+        print("\(result.passed) passed, \(result.violations.count) failed")
+        return result.violations.isEmpty ? 0 : 1
+    }
+
+    private static func seconds(_ length: Duration) -> Int64 { length.nanoseconds / 1_000_000_000 }
+
+    private static func ratio(_ length: Duration, _ nanoseconds: Int64) -> Int64 {
+        length.nanoseconds / max(1, nanoseconds)
+    }
+}
