@@ -70,7 +70,7 @@ extension SettingKind where Value == Int {
                     throw Refusal(
                         code: .outOfRange,
                         problem:
-                            "must be odd (\(any.allowed)): of an even number, half can't outvote the other half"
+                            "must be odd (\(any.allowed)): half of an even number can't outvote the rest"
                     )
                 }
                 return value

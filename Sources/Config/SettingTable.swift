@@ -47,7 +47,7 @@ extension Setting {
             "tls_certificate_file", \.tlsCertificateFile, SettingKind<String>.path.orUnset, in: .cluster,
             change: .restart, example: "/etc/matriarch/node.crt",
             help:
-                "The certificate by which this node proves itself to its peers. Not built yet: use a secret."),
+                "The certificate that proves this node to its peers. Not built yet: use a secret."),
         Setting(
             "tls_key_file", \.tlsKeyFile, SettingKind<String>.path.orUnset, in: .cluster, change: .restart,
             example: "/etc/matriarch/node.key",
@@ -121,7 +121,7 @@ extension Setting {
         Setting(
             "proxy_readonly_port", \.proxyReadonlyPort, .portOrOff, in: .ports, change: .restart,
             help:
-                "Read-only: the nearest healthy standby. Not built yet: nothing listens there in this version."
+                "Read-only: the nearest healthy standby. Not built yet: nothing listens there."
         ),
         Setting(
             "http_port", \.httpPort, .port, in: .ports, change: .restart,
@@ -190,7 +190,7 @@ extension Setting {
             help: "The superuser for people. Logs in with a password."),
         Setting(
             "admin_role", \.adminRole, .role, in: .roles, change: .creation,
-            help: "The agent's own superuser. Comes in through the Unix socket only, never over the network."),
+            help: "The agent's own superuser. Comes in through the Unix socket only."),
         Setting(
             "replication_role", \.replicationRole, .role, in: .roles, change: .creation,
             help: "The role that standbys replicate as. Not a superuser."),
@@ -209,7 +209,8 @@ extension Setting {
             change: .creation, default: "a password is made up when the cluster is created",
             example: "/etc/matriarch/replication.password",
             help: """
-                The same for replication_role. The variable REPL_PASSWORD may hold the password itself instead.
+                The same for replication_role. The variable REPL_PASSWORD may hold the password itself \
+                instead.
                 """),
     ]
 }

@@ -20,7 +20,7 @@ import Testing
         Ban(#"\b(Continuous|Suspending)Clock\b"#, use: "the `now` that step() is given"),
         Ban(#"\bUUID\("#, use: "an identity drawn by the program and passed in"),
         Ban(
-            #"\.shuffled\(\)|\.randomElement\(\)"#, use: "the variant with `using:` and the seeded generator"),
+            #"\.shuffled\(\)|\.randomElement\(\)"#, use: "the variant with `using:`"),
         Ban(
             #"\.random\(in: (?!.*using:)"#, use: "random(in:using:) with the seeded generator"
         ),

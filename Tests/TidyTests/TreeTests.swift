@@ -19,8 +19,12 @@ import Testing
 
     /// Types and functions, also those inside extensions: a file is often used without its type being named.
     private static func declaredNames(in file: SourceFile) -> [String] {
-        let declaration =
-            #/^(?:    )?(?:@\w+(?:\([^)]*\))?\s+)*(?:[a-z]+\s+)*(?:struct|class|enum|protocol|typealias|func)\s+(\w+)/#
+        let kinds = "struct|class|enum|protocol|typealias|func"
+        let attributes = #"(?:@\w+(?:\([^)]*\))?\s+)*(?:[a-z]+\s+)*"#
+        guard
+            let declaration = try? Regex(
+                "^(?:    )?\(attributes)(?:\(kinds))\\s+(\\w+)", as: (Substring, Substring).self)
+        else { return [] }
         return file.codeLines.compactMap { line in
             line.firstMatch(of: declaration).map { String($0.1) }
         }
