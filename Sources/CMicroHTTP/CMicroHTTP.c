@@ -18,8 +18,8 @@ struct cmicrohttp_request {
 
 // Answered at the first call, before any body is read: the library then throws the body away or closes.
 static enum MHD_Result handle(
-    void *context, struct MHD_Connection *connection, const char *path, const char *method, const char *version,
-    const char *upload, size_t *upload_size, void **state) {
+    void *context, struct MHD_Connection *connection, const char *path, const char *method,
+    const char *version, const char *upload, size_t *upload_size, void **state) {
     (void)version, (void)upload, (void)upload_size, (void)state;
     struct cmicrohttp_server *server = context;
     struct cmicrohttp_request request = {.connection = connection, .result = MHD_NO};
@@ -82,8 +82,8 @@ void cmicrohttp_arguments(
 }
 
 void cmicrohttp_reply(
-    struct cmicrohttp_request *request, unsigned status, const char *type, const char *allow, const void *body,
-    size_t length) {
+    struct cmicrohttp_request *request, unsigned status, const char *type, const char *allow,
+    const void *body, size_t length) {
     struct MHD_Response *response =
         MHD_create_response_from_buffer(length, (void *)body, MHD_RESPMEM_MUST_COPY);
     if (!response) return;

@@ -19,7 +19,8 @@ struct cmicrohttp_settings {
     /// Memory of one connection, which bounds the request's line and headers.
     size_t connection_bytes;
     size_t stack_bytes;
-    /// Called on the server's thread for each request once its headers are complete; MUST call cmicrohttp_reply once.
+    /// Called on the server's thread for each request once its headers are complete; MUST call
+    /// cmicrohttp_reply once.
     void (*answer)(void *context, const char *method, const char *path, struct cmicrohttp_request *request);
     /// Called with a line about a connection that failed.
     void (*complain)(void *context, const char *text);
@@ -36,5 +37,5 @@ void cmicrohttp_arguments(
     void (*each)(void *context, const char *name, const char *value));
 /// Answers; `body` is copied. `allow` is NULL or the text of an Allow header. A HEAD request gets no body.
 void cmicrohttp_reply(
-    struct cmicrohttp_request *request, unsigned status, const char *type, const char *allow, const void *body,
-    size_t length);
+    struct cmicrohttp_request *request, unsigned status, const char *type, const char *allow,
+    const void *body, size_t length);

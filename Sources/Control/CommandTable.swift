@@ -1,0 +1,105 @@
+/// An option of a command.
+public struct CommandFlag: Hashable, Sendable {
+    /// Without the dashes: `to`.
+    public let name: String
+    /// What stands for its value in the help (`NODE`); nil for a switch.
+    public let value: String?
+    public let help: String
+
+    init(_ name: String, _ value: String? = nil, help: String) {
+        self.name = name
+        self.value = value
+        self.help = help
+    }
+
+    /// `--to NODE`.
+    var usage: String { "--\(name)" + (value.map { " \($0)" } ?? "") }
+}
+
+/// A command of `matriarch`: the one truth for its parser, its help and the agent's check of permissions.
+public struct CommandEntry: Hashable, Sendable {
+    public enum Place: Hashable, Sendable {
+        /// By the program itself; no agent is needed.
+        case program
+        /// By the agent of this node.
+        case agent
+        /// By the leader; the agent of this node passes it on.
+        case leader
+    }
+
+    /// One or two words.
+    public let name: String
+    public let aliases: [String]
+    public let summary: String
+    /// What else a person should know before running it.
+    public let details: String
+    public let flags: [CommandFlag]
+    /// Anybody on the machine may run it; else only root and the agent's user.
+    public let isReadOnly: Bool
+    public let place: Place
+    /// What it may exit with, besides `usage` and `configuration`.
+    public let exits: [ExitCode]
+
+    /// The table's flags and the common ones.
+    public func flag(_ name: String) -> CommandFlag? {
+        (flags + CommandTable.commonFlags).first { $0.name == name }
+    }
+}
+
+public enum CommandTable {
+    /// Taken by every command.
+    public static let commonFlags = [
+        CommandFlag("config", "FILE", help: "settings file; /etc/matriarch/matriarch.conf when left out"),
+        CommandFlag("json", help: "print JSON, for scripts"),
+        CommandFlag("help", help: "print this help"),
+    ]
+
+    public static let all = [
+        CommandEntry(
+            name: "status", aliases: [], summary: "Show the cluster and its members.",
+            details: "One line per member, above it who leads, the synchronous state and the lease.",
+            flags: [CommandFlag("watch", help: "show it again each second, until interrupted")],
+            isReadOnly: true, place: .agent, exits: [.done, .refused, .unreachable]),
+        CommandEntry(
+            name: "failover", aliases: ["switchover"],
+            summary: "Hand the primary role to another member.",
+            details: """
+                Planned hand-over while the primary is healthy, promotion of the best survivor when it is not.
+                Prints the steps as they happen. Only healthy members of the primary region are considered.
+                """,
+            flags: [
+                CommandFlag("to", "NODE", help: "the member to promote; the best one when left out"),
+                CommandFlag("dry-run", help: "only say what would be done"),
+                CommandFlag("no-wait", help: "return once the hand-over has begun"),
+            ],
+            isReadOnly: false, place: .leader,
+            exits: [.done, .refused, .unreachable, .tryAgain, .notPermitted]),
+        CommandEntry(
+            name: "member list", aliases: [], summary: "List the members.",
+            details: "Name, region, address and part of each member, as the cluster document has them.",
+            flags: [], isReadOnly: true, place: .agent, exits: [.done, .refused, .unreachable]),
+        CommandEntry(
+            name: "events", aliases: [], summary: "Show what happened, merged over all members.",
+            details: "Each failover with its phases and the time that each took.",
+            flags: [
+                CommandFlag("follow", help: "go on with new events, until interrupted"),
+                CommandFlag("node", "NODE", help: "only what this member recorded"),
+            ],
+            isReadOnly: true, place: .agent, exits: [.done, .refused, .unreachable]),
+        CommandEntry(
+            name: "secret create", aliases: [], summary: "Write a new cluster secret.",
+            details: """
+                The file is made with mode 0600 and never overwritten. Copy it to every member over a channel
+                that you trust: who has it can join the cluster.
+                """,
+            flags: [
+                CommandFlag("output", "FILE", help: "where to; the setting cluster_secret_file when left out")
+            ],
+            isReadOnly: false, place: .program, exits: [.done, .refused, .notPermitted]),
+    ]
+
+    /// The entry of a name or an alias.
+    public static func entry(_ name: String) -> CommandEntry? {
+        all.first { $0.name == name || $0.aliases.contains(name) }
+    }
+}
