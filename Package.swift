@@ -81,7 +81,7 @@ let package = Package(
         tests("HTTPTests", ["HTTP", "Platform", "Supervision", "TestSupport"]),
         tests("ProxyTests", ["Proxy", "Platform", "TestSupport"]),
         tests("CommandTests", ["Lab", "Platform", "TestSupport"], exclude: ["Snapshots"]),
-        tests("ClusterTests", ["Lab", "Platform", "TestSupport"]),
+        tests("ClusterTests", ["Lab", "matriarch-lab", "Platform", "TestSupport"]),
         tests("TidyTests", ["TestSupport"]),
     ],
     cLanguageStandard: .gnu11

@@ -1,1 +1,1 @@
-// replaced by the real program
+run()

@@ -1,0 +1,204 @@
+internal import FoundationEssentials
+internal import Glibc
+internal import Synchronization
+
+/// Some nodes of one cluster on this machine: real programs, real Postgres, the real ports.
+///
+/// A herd belongs to this process and goes when the process does, unless it is kept.
+public final class Herd: Sendable {
+    public struct Options: Sendable {
+        public var nodes: Int
+        public var placement: Placement
+        public var region: String
+        public var cluster: String
+        /// Added to every node's configuration file, or replacing what it would have.
+        public var settings: [String: String]
+
+        public init(
+            nodes: Int = 3, placement: Placement = .best, region: String = "here", cluster: String = "herd",
+            settings: [String: String] = [:]
+        ) {
+            self.nodes = nodes
+            self.placement = placement
+            self.region = region
+            self.cluster = cluster
+            self.settings = settings
+        }
+    }
+
+    public let options: Options
+    public let nodes: [HerdNode]
+    public let network: Network?
+    public let machine: Machine
+    public let programs: Programs
+    public var directory: String { claim.directory }
+    private let claim: Claim
+    private let isDown = Mutex(false)
+
+    /// Makes directories, configuration files and the network; starts nothing yet.
+    public init(_ options: Options, programs found: Programs? = nil) throws {
+        self.options = options
+        machine = try Machine()
+        let built = try found ?? Programs.find()
+        let claim = try Registry.claim(machine)
+        self.claim = claim
+        do {
+            let programs = try built.copied(to: claim.directory + "/bin", machine)
+            let network =
+                try options.placement == .namespaces
+                ? Network(tag: claim.tag, nodes: options.nodes) : nil
+            nodes = try Herd.nodes(
+                options, in: claim.directory,
+                HerdNode.Installation(machine: machine, programs: programs, network: network))
+            (self.programs, self.network) = (programs, network)
+        } catch {
+            try? Registry.release(claim)
+            throw error
+        }
+    }
+
+    deinit {
+        if !isDown.withLock({ $0 }) { try? Registry.release(claim) }
+    }
+
+    private static func nodes(
+        _ options: Options, in directory: String, _ installation: HerdNode.Installation
+    ) throws -> [HerdNode] {
+        let places = try places(options, installation.network)
+        let secrets = try HerdSecrets(
+            in: directory + "/shared", installation.programs, installation.machine)
+        return try places.enumerated().map { index, place in
+            let name = "pg\(index + 1)"
+            let node = HerdNode(
+                name: name, directory: "\(directory)/\(name)", place: place, installation: installation)
+            try node.prepare()
+            try node.write(
+                NodeConfiguration(
+                    options, node, peers: places.map(\.address), founders: options.nodes, secrets))
+            return node
+        }
+    }
+
+    private static func places(_ options: Options, _ network: Network?) throws -> [Place] {
+        if let network {
+            return network.ports.map { port in
+                Place(
+                    address: port.address, eyeAddress: port.eyeAddress, listenAddress: "*",
+                    prefix: Network.inside(port.namespace), port: port)
+            }
+        }
+        return try Loopback.freeAddresses(options.nodes).map { address in
+            Place(address: address, eyeAddress: address, listenAddress: address, prefix: [], port: nil)
+        }
+    }
+
+    public func node(_ name: String) throws -> HerdNode {
+        guard let node = nodes.first(where: { $0.name == name }) else {
+            throw LabError("no node '\(name)'; there are \(nodes.map(\.name).joined(separator: ", "))")
+        }
+        return node
+    }
+
+    public func others(than node: HerdNode) -> [HerdNode] { nodes.filter { $0.name != node.name } }
+
+    public func start() throws { for node in nodes { try node.start() } }
+
+    /// Waits until a node that answers tells that the condition holds.
+    ///
+    /// - Parameter observers: whom to ask; all nodes when nil. One yes is enough: the condition must be one that
+    ///   only the truth can satisfy, such as `writable`.
+    /// - Throws: with the condition, the last view and the ends of all logs.
+    @discardableResult
+    public func until(
+        _ condition: Condition, seenBy observers: [HerdNode]? = nil, within limit: Duration = .seconds(60)
+    ) throws -> ClusterView {
+        let deadline = Moment.current + limit
+        var last: [String: String] = [:]
+        while true {
+            for node in observers ?? nodes {
+                do {
+                    let view = try node.view()
+                    if condition.holds(view) { return view }
+                    last[node.name] = view.summary
+                } catch {
+                    last[node.name] = "\(error)"
+                }
+            }
+            if .current > deadline { throw neverHappened(condition.what, limit, last) }
+            pause(.milliseconds(50))
+        }
+    }
+
+    /// Waits for anything else about the herd; the failure is told with the logs.
+    public func until(
+        _ what: String, within limit: Duration = .seconds(60), _ holds: () throws -> Bool
+    ) throws {
+        let deadline = Moment.current + limit
+        while !(try holds()) {
+            if .current > deadline { throw neverHappened(what, limit, [:]) }
+            pause(.milliseconds(50))
+        }
+    }
+
+    /// The node that the herd says is its writable primary.
+    public func primary(within limit: Duration = .seconds(60)) throws -> HerdNode {
+        try node(try until(.writable, within: limit).primary ?? "")
+    }
+
+    public var databaseDoors: [Door] { nodes.map(\.database) }
+    public var entrances: [Door] { nodes.map(\.entrance) }
+
+    private func neverHappened(_ what: String, _ limit: Duration, _ views: [String: String]) -> LabError {
+        let seen = views.sorted { $0.key < $1.key }.map { "  \($0.key) says: \($0.value)" }
+        let logs = nodes.map { "  --- end of \($0.name)'s log\n\($0.logTail())" }
+        let kept = (try? keepLogs()).map { "whole logs: \($0)" } ?? "the logs could not be kept"
+        let lines = ["within \(limit) it did not happen that \(what)"] + seen + logs + [kept]
+        return LabError(lines.joined(separator: "\n"))
+    }
+
+    /// Copies the logs out of the herd's directory, which goes away.
+    @discardableResult
+    public func keepLogs() throws -> String {
+        let target = "\(Programs.sourceRoot)/.build/lab-logs/\(claim.tag)"
+        try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
+        for node in nodes {
+            let copy = "\(target)/\(node.name).log"
+            try? FileManager.default.removeItem(atPath: copy)
+            try FileManager.default.copyItem(atPath: node.logPath, toPath: copy)
+        }
+        return target
+    }
+
+    /// Kills everything and removes every trace.
+    public func destroy() throws {
+        if isDown.withLock({ $0 }) { return }
+        try Registry.release(claim)
+        isDown.withLock { $0 = true }
+    }
+
+    /// Leaves the herd running when this process ends.
+    public func keep() throws {
+        try Registry.keep(claim)
+        isDown.withLock { $0 = true }
+    }
+}
+
+/// What all nodes of a herd know.
+struct HerdSecrets: Sendable {
+    var clusterSecretFile: String
+    var operatorPasswordFile: String
+    var replicationPasswordFile: String
+
+    /// The password that our own clients use; the cluster is nobody else's.
+    static let operatorPassword = "herd-operator"
+
+    init(in directory: String, _ programs: Programs, _ machine: Machine) throws {
+        try machine.makeDirectory(directory)
+        clusterSecretFile = directory + "/cluster.secret"
+        operatorPasswordFile = directory + "/operator.password"
+        replicationPasswordFile = directory + "/replication.password"
+        try Tool.run(machine.asPostgres + [programs["matriarch"], "secret", "create", clusterSecretFile])
+        try machine.write(HerdSecrets.operatorPassword + "\n", to: operatorPasswordFile)
+        try machine.write("herd-replication\n", to: replicationPasswordFile)
+    }
+}
