@@ -16,7 +16,6 @@ final class Guardian {
     private(set) var epoch: Term?
     private(set) var deadline = Instant.zero
     private(set) var highestDisarmed: Term = 0
-    private(set) var startedAsPrimary = false
     private var lastExit: String?
     private var timerAt = WorldTime.never
 
@@ -33,7 +32,6 @@ final class Guardian {
         epoch = nil
         deadline = .zero
         highestDisarmed = 0
-        startedAsPrimary = false
         lastExit = nil
         timerAt = .never
     }
@@ -52,7 +50,7 @@ final class Guardian {
     var report: GuardReport {
         GuardReport(
             epoch: epoch, deadline: deadline, highestDisarmed: highestDisarmed,
-            isPostgresAlive: machine.postgres.isAlive, startedAsPrimary: startedAsPrimary, lastExit: lastExit)
+            isPostgresAlive: machine.postgres.isAlive, lastExit: lastExit)
     }
 
     /// Whether Postgres may be started or promoted as primary now.
@@ -118,14 +116,12 @@ final class Guardian {
     // MARK: what it sees of its child
 
     func started(asPrimary: Bool) {
-        startedAsPrimary = asPrimary
         lastExit = nil
         machine.agent.hearGuard(report)
     }
 
     /// Postgres stopped being a standby by itself or by somebody's hand.
     func standbySignalVanished() {
-        startedAsPrimary = true
         machine.agent.hearGuard(report)
         guard epoch == nil else { return }
         let delay = world.random.duration(upTo: Guardian.standbyWatch)

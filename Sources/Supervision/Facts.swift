@@ -84,20 +84,17 @@ public struct GuardReport: Hashable, Codable, Sendable {
     public var highestDisarmed: Term
     /// False is proof of death: no process of this Postgres is left.
     public var isPostgresAlive: Bool
-    /// True when the postmaster was started as (or became) a primary.
-    public var startedAsPrimary: Bool
     /// When Postgres ended without the agent asking for it: how, for people.
     public var lastExit: String?
 
     public init(
-        epoch: Term?, deadline: Instant, highestDisarmed: Term, isPostgresAlive: Bool, startedAsPrimary: Bool,
+        epoch: Term?, deadline: Instant, highestDisarmed: Term, isPostgresAlive: Bool,
         lastExit: String? = nil
     ) {
         self.epoch = epoch
         self.deadline = deadline
         self.highestDisarmed = highestDisarmed
         self.isPostgresAlive = isPostgresAlive
-        self.startedAsPrimary = startedAsPrimary
         self.lastExit = lastExit
     }
 
