@@ -8,6 +8,8 @@ internal import Synchronization
 public final class Herd: Sendable {
     public struct Options: Sendable {
         public var nodes: Int
+        /// Places for nodes that are not started with the others and whom nobody expects.
+        public var spares: Int
         public var placement: Placement
         public var region: String
         public var cluster: String
@@ -15,10 +17,12 @@ public final class Herd: Sendable {
         public var settings: [String: String]
 
         public init(
-            nodes: Int = 3, placement: Placement = .best, region: String = "here", cluster: String = "herd",
+            nodes: Int = 3, spares: Int = 0, placement: Placement = .best, region: String = "here",
+            cluster: String = "herd",
             settings: [String: String] = [:]
         ) {
             self.nodes = nodes
+            self.spares = spares
             self.placement = placement
             self.region = region
             self.cluster = cluster
@@ -27,7 +31,9 @@ public final class Herd: Sendable {
     }
 
     public let options: Options
+    /// The founders.
     public let nodes: [HerdNode]
+    public let spares: [HerdNode]
     public let network: Network?
     public let machine: Machine
     public let programs: Programs
@@ -46,11 +52,13 @@ public final class Herd: Sendable {
             let programs = try built.copied(to: claim.directory + "/bin", machine)
             let network =
                 try options.placement == .namespaces
-                ? Network(tag: claim.tag, nodes: options.nodes) : nil
-            nodes = try Herd.nodes(
+                ? Network(tag: claim.tag, nodes: options.nodes + options.spares) : nil
+            let all = try Herd.nodes(
                 options, in: claim.directory,
                 HerdNode.Installation(machine: machine, programs: programs, network: network))
             (self.programs, self.network) = (programs, network)
+            nodes = Array(all.prefix(options.nodes))
+            spares = Array(all.dropFirst(options.nodes))
         } catch {
             try? Registry.release(claim)
             throw error
@@ -74,7 +82,7 @@ public final class Herd: Sendable {
             try node.prepare()
             try node.write(
                 NodeConfiguration(
-                    options, node, peers: places.map(\.address), founders: options.nodes, secrets))
+                    options, node, founders: places.prefix(options.nodes).map(\.address), secrets))
             return node
         }
     }
@@ -87,13 +95,13 @@ public final class Herd: Sendable {
                     prefix: Network.inside(port.namespace), port: port)
             }
         }
-        return try Loopback.freeAddresses(options.nodes).map { address in
+        return try Loopback.freeAddresses(options.nodes + options.spares).map { address in
             Place(address: address, eyeAddress: address, listenAddress: address, prefix: [], port: nil)
         }
     }
 
     public func node(_ name: String) throws -> HerdNode {
-        guard let node = nodes.first(where: { $0.name == name }) else {
+        guard let node = (nodes + spares).first(where: { $0.name == name }) else {
             throw LabError("no node '\(name)'; there are \(nodes.map(\.name).joined(separator: ", "))")
         }
         return node

@@ -145,6 +145,10 @@ public final class HerdNode: Sendable {
 
     /// Runs `matriarch` with this node's configuration, as the Postgres user.
     public func command(_ words: String..., within limit: Duration = .seconds(60)) throws -> Tool.Outcome {
+        try command(words, within: limit)
+    }
+
+    public func command(_ words: [String], within limit: Duration = .seconds(60)) throws -> Tool.Outcome {
         try Tool.attempt(
             place.prefix + installation.machine.asPostgres
                 + [installation.programs["matriarch"]] + words + ["--config", configurationPath],

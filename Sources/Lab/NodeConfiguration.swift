@@ -4,7 +4,7 @@ public struct NodeConfiguration: Sendable {
 
     public init(settings: [String: String]) { self.settings = settings }
 
-    init(_ options: Herd.Options, _ node: HerdNode, peers: [String], founders: Int, _ secrets: HerdSecrets) {
+    init(_ options: Herd.Options, _ node: HerdNode, founders: [String], _ secrets: HerdSecrets) {
         settings = [
             "cluster_name": options.cluster,
             "node_name": node.name,
@@ -19,10 +19,10 @@ public struct NodeConfiguration: Sendable {
             "operator_password_file": secrets.operatorPasswordFile,
             "replication_password_file": secrets.replicationPasswordFile,
         ]
-        let others = peers.filter { $0 != node.address }
-        if !others.isEmpty {
-            settings["peers"] = others.joined(separator: ", ")
-            settings["bootstrap_expect"] = String(founders)
+        let others = founders.filter { $0 != node.address }
+        if !others.isEmpty { settings["peers"] = others.joined(separator: ", ") }
+        if !others.isEmpty, founders.contains(node.address) {
+            settings["bootstrap_expect"] = String(founders.count)
         }
         settings.merge(options.settings) { _, given in given }
     }

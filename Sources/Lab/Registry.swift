@@ -146,6 +146,8 @@ enum Interrupt {
             return complain("matriarch-lab: no clearing up on Ctrl-C: \(error)")
         }
         for number in signals { signal(number, handler) }
+        // Herds that live as long as the process, such as one shared by tests.
+        atexit { Registry.clearAll() }
     }
 
     private static func wait(on descriptor: Int32) {

@@ -6,6 +6,8 @@ func run() -> Never {
     let words = Array(CommandLine.arguments.dropFirst())
     do {
         switch words.first {
+        case "demo": try Demo(keep: words.contains("--keep")).run()
+        case "bench": try Bench(Array(words.dropFirst())).run()
         case "stop": stop()
         case "hold": try hold()
         default: usage()

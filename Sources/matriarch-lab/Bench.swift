@@ -1,0 +1,171 @@
+import Glibc
+import Lab
+
+/// `make bench`: how long writes are away after each fault, beside Postgres without Matriarch in the same run.
+struct Bench {
+    private struct Fault {
+        var name: String
+        /// Does it to the primary and returns when it began.
+        var strike: (Herd, HerdNode) throws -> Moment
+        /// Puts the node back.
+        var mend: (HerdNode) throws -> Void
+        var needsCables = false
+    }
+
+    private var runs = 3
+    private var idle: Duration = .seconds(60)
+    private var leases = ["5s", "1s"]
+    private static let patience: Duration = .seconds(90)
+
+    init(_ words: [String]) throws {
+        var rest = words[...]
+        while let word = rest.popFirst() {
+            switch (word, rest.popFirst().flatMap { Int($0) }) {
+            case ("--runs", let number?): runs = number
+            case ("--idle", let seconds?): idle = .seconds(seconds)
+            default: throw LabError("bench takes --runs NUMBER and --idle SECONDS, not '\(word)'")
+            }
+        }
+    }
+
+    func run() throws {
+        say("Time without an acknowledged write: three applications, one per node's 5432, each writing every")
+        say("\(Writer.beat.forPeople); medians of \(runs) runs (all runs in brackets).\n")
+        let floor = try measureFloor()
+        say("raw floor (plain Postgres: kill -9 of all, pg_promote() at once): \(text(floor))\n")
+        var table = Table(["fault"] + leases.flatMap { ["lease \($0)", "x floor"] })
+        var columns: [[String: [Duration]]] = []
+        for lease in leases { columns.append(try measureHerd(lease: lease)) }
+        for fault in faults {
+            table.add([fault.name] + columns.flatMap { cells($0[fault.name], median(floor)) })
+        }
+        say(table.text)
+        try measureFootprint()
+    }
+
+    // MARK: Faults
+
+    private var faults: [Fault] {
+        [
+            Fault(name: "machine lost", strike: timed { _, node in try node.losePower() }) {
+                try $0.returnPower()
+            },
+            Fault(
+                name: "primary isolated", strike: timed { _, node in try node.cut(.everything) },
+                mend: { try $0.heal() }, needsCables: true),
+            Fault(
+                name: "postmaster killed", strike: timed { _, node in try node.kill(.postmaster) },
+                mend: { _ in }),
+            Fault(
+                name: "agent killed, started again",
+                strike: timed { _, node in
+                    try node.kill(.agent)
+                    try node.start()
+                }, mend: { _ in }),
+            Fault(
+                name: "switchover",
+                strike: timed { _, node in
+                    let outcome = try node.command("switchover")
+                    if outcome.status != 0 { throw LabError("switchover: \(outcome.error)") }
+                }, mend: { _ in }),
+        ]
+    }
+
+    private func timed(_ body: @escaping (Herd, HerdNode) throws -> Void) -> (Herd, HerdNode) throws -> Moment
+    {
+        { herd, node in
+            let start = Moment.current
+            try body(herd, node)
+            return start
+        }
+    }
+
+    // MARK: Measuring
+
+    private func measureHerd(lease: String) throws -> [String: [Duration]] {
+        let herd = try Herd(Herd.Options(settings: ["lease_duration": lease]))
+        try herd.start()
+        try herd.until(.whole(3), within: Bench.patience)
+        try Writer.prepare(try herd.primary().entrance)
+        var found: [String: [Duration]] = [:]
+        for fault in faults where !fault.needsCables || herd.network != nil {
+            for _ in 0..<runs {
+                let gap = try measure(fault, herd)
+                found[fault.name, default: []].append(gap)
+                say("  lease \(lease), \(fault.name): \(gap.forPeople)")
+            }
+        }
+        try herd.destroy()
+        return found
+    }
+
+    private func measure(_ fault: Fault, _ herd: Herd) throws -> Duration {
+        try herd.until(.whole(3), within: Bench.patience)
+        let writer = Writer(through: herd.entrances)
+        try writer.start()
+        defer { writer.stop() }
+        try herd.until("the writer writes") { writer.count > 200 }
+        let node = try herd.primary()
+        let start = try fault.strike(herd, node)
+        try herd.until("writes come back", within: Bench.patience) {
+            writer.acknowledged.last.map { .current - $0.at < .milliseconds(200) } == true
+                && Moment.current - start > .seconds(3)
+        }
+        let gap = writer.longestGap(since: start).length
+        try fault.mend(node)
+        return gap
+    }
+
+    private func measureFloor() throws -> [Duration] {
+        try (0..<runs).map { _ in
+            let pair = try PlainPostgresPair(.replicated)
+            let writer = Writer(through: [pair.first.door, pair.second.door])
+            try writer.start()
+            defer { writer.stop() }
+            let deadline = Moment.current + Bench.patience
+            while writer.count < 100, .current < deadline { usleep(10_000) }
+            let start = Moment.current
+            try pair.losePower(pair.first)
+            try pair.second.promote()
+            let before = writer.count
+            while writer.count < before + 50, .current < deadline { usleep(10_000) }
+            return writer.longestGap(since: start).length
+        }
+    }
+
+    private func measureFootprint() throws {
+        say("\nWhat one node costs, idle for \(idle.forPeople) (lease 5s; Postgres itself not counted):")
+        let herd = try Herd(Herd.Options())
+        try herd.start()
+        try herd.until(.whole(3), within: Bench.patience)
+        let parts = [HerdNode.Part.agent, .guardian, .relay]
+        let all = try herd.nodes.flatMap { node in try parts.map { try node.process($0) } }
+        let measured = try Footprint.measure(all, over: idle)
+        for (index, node) in herd.nodes.enumerated() {
+            let costs = Array(measured[(index * parts.count)...].prefix(parts.count))
+            var table = Table([node.name, "PSS", "CPU of a core"])
+            for cost in costs + [Footprint.sum(costs)] {
+                let megabytes = (Double(cost.proportionalBytes) / 1_048_576).rounded(toPlaces: 1)
+                table.add([
+                    cost.program, "\(megabytes) MB", "\((cost.cpuShare * 100).rounded(toPlaces: 2)) %",
+                ])
+            }
+            say(table.text)
+        }
+        try herd.destroy()
+    }
+
+    // MARK: Words
+
+    private func median(_ values: [Duration]) -> Duration { values.sorted()[values.count / 2] }
+
+    private func text(_ values: [Duration]) -> String {
+        "\(median(values).forPeople) [\(values.map(\.forPeople).joined(separator: ", "))]"
+    }
+
+    private func cells(_ values: [Duration]?, _ floor: Duration) -> [String] {
+        guard let values else { return ["needs root", "-"] }
+        let ratio = median(values).seconds / floor.seconds
+        return [text(values), ratio.rounded(toPlaces: 1)]
+    }
+}
