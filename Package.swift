@@ -51,7 +51,11 @@ let package = Package(
                 "Control",
             ]),
         program("matriarch", ["Config", "Supervision", "Platform", "Control", "Peers"]),
-        .executableTarget(name: "matriarch-guard"),
+        // Plain C: without Swift's start files no Swift runtime is loaded, which the guard would lock in memory.
+        .executableTarget(
+            name: "matriarch-guard",
+            cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])],
+            linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]),
         program("matriarch-proxy", ["Proxy", "Platform"]),
         program("matriarch-simulate", ["Simulator", "Consensus", "Supervision", "Config", "Platform"]),
 
