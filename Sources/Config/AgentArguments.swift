@@ -72,6 +72,7 @@ public struct AgentArguments: Hashable, Sendable {
         --KEY VALUE        any setting below; goes before the environment (MATRIARCH_KEY) and the file
 
         \(SettingsManual.flags)
+
         """
     }
 }

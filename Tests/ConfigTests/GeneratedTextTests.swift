@@ -24,7 +24,7 @@ import Testing
     }
 
     @Test func theHelpListsEverySetting() throws {
-        try expectSnapshot(AgentArguments.help + "\n", at: "Snapshots/help.txt")
+        try expectSnapshot(AgentArguments.help, at: "Snapshots/help.txt")
     }
 
     @Test(arguments: [("5s", "default"), ("1s", "short")])
