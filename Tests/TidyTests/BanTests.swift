@@ -142,7 +142,9 @@ enum HashedIteration {
     private static func expression(for names: [String]) -> Regex<AnyRegexOutput>? {
         let name = "(?:self\\.)?(?:\(names.joined(separator: "|")))"
         let walks = "map|flatMap|compactMap|forEach|first|filter|keys|values|enumerated|reduce"
-        let pattern = "\\bin \(name)\\b(?!\\[|\\.)|\\b\(name)\\.(?:\(walks))\\b"
+        let orderless = "allSatisfy|contains|count|isEmpty|max|min"
+        let pattern =
+            "\\bin \(name)\\b(?!\\[|\\.)|\\b\(name)\\.(?:\(walks))\\b(?!\\.(?:\(orderless))\\b)"
         return (try? Regex(pattern))?.wordBoundaryKind(.simple)
     }
 }
