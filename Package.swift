@@ -41,7 +41,7 @@ let package = Package(
         library("Peers", ["COpenSSL", "Platform", "Consensus", "Supervision"]),
         library("HTTP", ["CMicroHTTP", "Platform", "Supervision"]),
         library("Proxy", ["Platform"]),
-        library("Control", ["Platform", "Supervision"]),
+        library("Control", ["Config", "Platform", "Supervision"]),
 
         // ── runs ──
         program(
@@ -50,7 +50,7 @@ let package = Package(
                 "Consensus", "Supervision", "Config", "Platform", "Postgres", "Peers", "HTTP", "Proxy",
                 "Control",
             ]),
-        program("matriarch", ["Config", "Supervision", "Platform", "Control", "Peers"]),
+        program("matriarch", ["Consensus", "Config", "Supervision", "Platform", "Control", "Peers"]),
         // Plain C: without Swift's start files no Swift runtime is loaded, which the guard would lock in memory.
         .executableTarget(
             name: "matriarch-guard",

@@ -62,7 +62,9 @@ public enum Files {
     /// Adds to the end of a file, making it where it is not there; not flushed.
     ///
     /// - Returns: how long the file is now, in bytes.
-    public static func append(_ path: String, _ bytes: [UInt8], mode: UInt32 = 0o600) throws(SystemError) -> Int {
+    public static func append(_ path: String, _ bytes: [UInt8], mode: UInt32 = 0o600) throws(SystemError)
+        -> Int
+    {
         let flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW
         let fd = try system("open", path) { open(path, flags, mode) }
         defer { Glibc.close(fd) }

@@ -217,6 +217,12 @@ public final class GuardLink {
 
     public var isOpen: Bool { fd >= 0 }
 
+    /// The guard's process, as the kernel knows it; nil when the connection is lost.
+    public var guardProcess: Int32? {
+        guard fd >= 0, let peer = try? Sockets.peerCredentials(fd) else { return nil }
+        return peer.pid
+    }
+
     /// Asks; `completion` is called exactly once, on the loop, and never before this returns.
     public func send(
         _ request: GuardRequest, timeoutNanoseconds: Int64, _ completion: @escaping Completion

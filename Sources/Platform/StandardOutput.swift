@@ -8,6 +8,15 @@ public enum StandardOutput {
     /// Whether a person's terminal is there.
     public static var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
 
+    /// The terminal's width in characters; nil where there is none.
+    public static var width: Int? {
+        var size = winsize()
+        guard isTerminal, ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else {
+            return nil
+        }
+        return Int(size.ws_col)
+    }
+
     private static func write(_ text: String, to descriptor: Int32) {
         let bytes = Array(text.utf8)
         var done = 0

@@ -9,7 +9,7 @@ internal import Glibc
 /// returns. Damage is told, never mended in silence: whoever lost what was promised here must not act as if
 /// not.
 /// Not for use by several threads or processes at once; lock the directory (`Files.lock`).
-public struct TwoSlotFile {
+public struct TwoSlotFile: Sendable {
     /// What is there at start-up.
     public enum Loaded: Equatable, Sendable {
         /// Neither slot exists: nothing was ever stored here.

@@ -64,6 +64,9 @@ public final class ProxyClient {
         flush()
     }
 
+    /// The proxy's process, as the kernel knows it; nil when there is no connection.
+    public var proxyProcess: Int32? { socket.flatMap { try? Sockets.peerCredentials($0).pid } }
+
     /// Closes the connection. The proxy goes on as last ordered, until its route is too old.
     public func stop() {
         isStopped = true
