@@ -212,7 +212,9 @@ public final class GuardLink {
     }
 
     deinit {
-        if fd >= 0 { Glibc.close(fd) }
+        guard fd >= 0 else { return }
+        loop.unwatch(fd)
+        Glibc.close(fd)
     }
 
     public var isOpen: Bool { fd >= 0 }

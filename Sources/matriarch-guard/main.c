@@ -15,7 +15,6 @@
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -135,7 +134,6 @@ static void harden(void) {
     bool locked = mlockall(MCL_CURRENT | MCL_FUTURE) == 0;
     struct sched_param priority = {.sched_priority = REALTIME_PRIORITY};
     bool realtime = sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &priority) == 0;
-    if (!realtime) setpriority(PRIO_PROCESS, 0, -20);
     int adjust = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     bool spared = adjust >= 0 && write(adjust, "-1000", 5) == 5;
     if (adjust >= 0) close(adjust);

@@ -310,6 +310,97 @@ import Testing
         #expect(ProcessTable.entry(postmaster)?.parent == node.process.pid)
     }
 
+    /// A process that the kernel does not let die is named; nobody may take Postgres for dead before it has.
+    @Test(.requiresRoot, .enabled(if: Freezer.isAvailable, "needs the freezer cgroup"))
+    func aKillThatCannotBeCompletedSaysWhoIsLeft() throws {
+        let node = try GuardedPostgres(standby: false)
+        let client = try node.client()
+        try node.run(client, primaryUntil: inSeconds(60))
+        let checkpointer = try #require(
+            Int32(try node.query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'")))
+        let freezer = try Freezer(checkpointer)
+        let answer = try client.request(.kill, timeoutNanoseconds: 20 * GuardedPostgres.seconds)
+        guard case .pending(let state, let survivors) = answer else {
+            Issue.record("\(answer)")
+            return
+        }
+        #expect(state.postmaster != nil)
+        #expect(state.ending == .kill)
+        #expect(state.epoch == nil)
+        #expect(survivors.contains(" \(checkpointer)("))
+        try client.expectRefused(.arm(epoch: 2, deadline: inSeconds(60)), "killing")
+        try client.expectRefused(node.start(standby: false), "running")
+        try freezer.thaw()
+        #expect(try client.expectEvent(.killed).postmaster == nil)
+    }
+
+    @Test(.requiresRoot) func anotherUsersConnectionIsCut() throws {
+        let node = try GuardedPostgres(standby: false, extraArguments: ["--socket-mode", "0666"])
+        #expect(chmod(node.directory.path, 0o755) == 0)
+        let script = """
+            use Socket; socket(my $s, AF_UNIX, SOCK_SEQPACKET, 0) or die;
+            connect($s, pack_sockaddr_un($ARGV[0])) or die "connect: $!";
+            send($s, "state", 0); my $n = sysread($s, my $answer, 1000); print "got <", $answer // "", ">";
+            """
+        let result = try ChildProcess.run(
+            "/usr/bin/setpriv",
+            [
+                "--reuid=nobody", "--regid=nogroup", "--clear-groups", "/usr/bin/perl", "-e", script,
+                node.program.socketPath,
+            ],
+            until: inSeconds(20))
+        #expect(result.output == "got <>", "\(result)")
+        try node.client().expectDone(.state)
+    }
+
+    @Test func malformedRequestsAreRefusedAndChangeNothing() throws {
+        let node = try GuardedPostgres(standby: true)
+        let requests = [
+            " ", "hello", "hello x", "hello -1", "hello 99999999999999999999", "arm", "arm 1", "arm 1 x",
+            "arm -1 5",
+            "renew 1", "disarm", "stop", "stop fast", "stop smart 5", "stop fast 86400001", "start",
+            "start replica",
+            "start standby\u{1f}x", "start standby\u{1f}eNAME", "fork", "kill\0", "state\0state",
+        ]
+        let fd = try Sockets.connect(to: .unix(node.program.socketPath), kind: .packets)
+        defer { close(fd) }
+        let fresh = try exchange(fd, Array("hello 1".utf8)).dropFirst("OK ".count)
+        for request in requests {
+            let answer = try exchange(fd, Array(request.utf8))
+            #expect(answer.hasPrefix("ERR malformed \(fresh) why="), "\(request): \(answer)")
+        }
+    }
+
+    @Test func aRequestThatIsTooLongIsRefused() throws {
+        let node = try GuardedPostgres(standby: true)
+        let fd = try Sockets.connect(to: .unix(node.program.socketPath), kind: .packets)
+        defer { close(fd) }
+        #expect(try exchange(fd, Array("hello 1".utf8)).hasPrefix("OK "))
+        let long = "start standby\u{1f}a" + String(repeating: "x", count: 40_000)
+        #expect(try exchange(fd, Array(long.utf8)).hasPrefix("ERR malformed "))
+        #expect(try exchange(fd, Array("state".utf8)).hasPrefix("OK "))
+    }
+
+    /// Sends a packet and reads one.
+    private func exchange(_ fd: Int32, _ packet: [UInt8]) throws -> String {
+        #expect(try Sockets.write(fd, packet) == .bytes(packet.count))
+        var wait = pollfd(fd: fd, events: Int16(POLLIN), revents: 0)
+        #expect(poll(&wait, 1, 20_000) == 1)
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        guard case .bytes(let count) = try bytes.withUnsafeMutableBytes({ try Sockets.read(fd, into: $0) })
+        else {
+            return "closed"
+        }
+        return String(decoding: bytes[..<count], as: UTF8.self)
+    }
+
+    @Test func moreAgentsThanFitPushOutTheOldest() throws {
+        let node = try GuardedPostgres(standby: false)
+        let clients = try (1...20).map { try node.client(session: Int64($0)) }
+        for client in clients.suffix(16) { try client.expectDone(.state) }
+        #expect(throws: GuardFailure.self) { try clients[0].request(.state) }
+    }
+
     @Test func aSecondGuardForTheSamePlaceEndsAtOnce() throws {
         let node = try GuardedPostgres(standby: false)
         let second = try GuardedPostgres.spawnAsOwner(node.program.executable, node.program.arguments)
