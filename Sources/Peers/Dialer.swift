@@ -22,8 +22,9 @@ final class Dialer {
     var lastAttempt: Int64?
     var dialled: SocketAddress?
     var openedAt: Int64?
-    /// What was last logged about it.
-    var lastFailure: String?
+    /// Why it could not be reached since it last was: each reason is logged once.
+    private(set) var failures: Set<String> = []
+    private static let maxFailures = 8
     var isLookingUp = false
     private(set) var lookedUp: Int64?
     private var nextAddress = 0
@@ -49,10 +50,10 @@ final class Dialer {
         return address
     }
 
-    /// Most attempts are brief, so that a peer which comes back is found soon; every fourth is patient, so
+    /// Most attempts are brief, so that a peer which comes back is found soon; every eighth is patient, so
     /// that one which is far away is found at all.
     func connectLimit(_ limits: PeerLimits) -> Duration {
-        attempts % 4 == 0 ? limits.patientConnect : limits.connect
+        attempts % 8 == 0 ? limits.patientConnect : limits.connect
     }
 
     /// Takes the newest answer of the resolver. An empty one changes nothing: the last good addresses are
@@ -69,6 +70,12 @@ final class Dialer {
     func succeeded(at address: SocketAddress) {
         if let place = addresses.firstIndex(of: address) { nextAddress = place }
         attempts = 0
+        failures = []
+    }
+
+    /// Whether this reason is a new one. Reasons take turns while a machine boots or a network heals.
+    func isNewFailure(_ reason: String) -> Bool {
+        failures.count < Dialer.maxFailures && failures.insert(reason).inserted
     }
 
     /// The link lived: the next loss is a new story.

@@ -11,8 +11,8 @@ public struct PeerLimits: Equatable, Sendable {
     /// One attempt to connect. Below the second after which TCP asks again by itself, so that a peer which
     /// comes back is asked often.
     public var connect: Duration = .milliseconds(500)
-    /// Every fourth attempt may take this long: for peers that are really that far away.
-    public var patientConnect: Duration = .seconds(2)
+    /// Every eighth attempt may take this long: for peers that are really that far away.
+    public var patientConnect: Duration = .milliseconds(1500)
     /// How soon a lost or failed link is tried again, at first and at most.
     public var firstRetry: Duration = .milliseconds(50)
     public var longestRetry: Duration = .milliseconds(500)
@@ -29,6 +29,9 @@ public struct PeerLimits: Equatable, Sendable {
     /// newest: an honest one needs milliseconds.
     public var strangers = 32
     public var strangersPerAddress = 8
+    /// Connections that are taken in a second, from whomever. More wait, so that whoever floods the port
+    /// does not keep the loop from its other duties.
+    public var acceptsPerSecond = 200
     /// Incoming links that have. Beyond it new ones are refused.
     public var guests = 64
     /// Addresses of one group.

@@ -6,6 +6,8 @@ final class Group {
     /// As of the last good look-up.
     var members: [Endpoint] = []
     var timer: TimerID?
+    /// Why the last look-up failed; logged when it changes.
+    var failure: String?
 
     init(endpoint: Endpoint) { self.endpoint = endpoint }
 }
@@ -28,6 +30,8 @@ extension PeerNetwork {
             dialer.expected = name
             // The one who answers there is not the one who should.
             if let name, let peer = dialer.link?.peer, peer.name != name { dialer.link?.end(.dropped) }
+            // With a name it comes before one that has none.
+            if case .duplicate = dialer.standing { dialer.standing = .active }
             if dialer.link == nil { dialSoon(dialer) }
         }
     }
@@ -66,7 +70,10 @@ extension PeerNetwork {
         group.timer = nil
         resolver.resolve(group.endpoint.host, port: group.endpoint.port) { [weak self, weak group] answer in
             guard let self, let group, !self.isClosed, self.groups[group.endpoint] === group else { return }
-            if let failure = answer.failure { Log.debug("peers: look-up failed", [("reason", failure)]) }
+            if let failure = answer.failure, group.failure != failure {
+                Log.info("peers not found by name", [("reason", failure)])
+            }
+            group.failure = answer.failure
             self.found(answer.addresses, for: group)
             group.timer = self.after(self.limits.lookup) { [weak self, weak group] in
                 if let self, let group { self.lookUp(group) }
@@ -150,7 +157,7 @@ extension PeerNetwork {
         let endpoint = dialer.endpoint
         resolver.resolve(endpoint.host, port: endpoint.port) { [weak self, weak dialer] answer in
             guard let self, let dialer else { return }
-            if let failure = answer.failure { Log.debug("peers: look-up failed", [("reason", failure)]) }
+            if let failure = answer.failure { self.tellFailure(dialer, failure) }
             let isFirst = dialer.addresses.isEmpty && !answer.addresses.isEmpty
             dialer.lookedUp(answer.addresses, at: BootClock.now())
             if isFirst { self.dialSoon(dialer) }

@@ -128,7 +128,6 @@ extension PeerNetwork: LinkOwner {
     private func openedByUs(_ link: Link, _ peer: PeerIdentity, _ dialer: Dialer) {
         if let address = dialer.dialled { dialer.succeeded(at: address) }
         dialer.openedAt = BootClock.now()
-        dialer.lastFailure = nil
         guard let twin = dialers.values.first(where: { $0 !== dialer && $0.isLinked(to: peer) }) else {
             Log.info("peer linked", [("peer", peer.name), ("address", link.remote)])
             delegate?.connected(peer, via: link.direction)
@@ -172,8 +171,7 @@ extension PeerNetwork: LinkOwner {
 
     /// Says once why a peer cannot be reached, and again when the reason is another one.
     func tellFailure(_ dialer: Dialer, _ reason: String) {
-        guard dialer.lastFailure != reason else { return }
-        dialer.lastFailure = reason
+        guard dialer.isNewFailure(reason) else { return }
         var fields = [("address", "\(dialer.endpoint)"), ("reason", reason)]
         if let name = dialer.expected { fields.insert(("peer", name), at: 0) }
         Log.info("peer not reached", fields)

@@ -12,7 +12,7 @@ struct Stranger {
 extension PeerNetwork {
     /// Connections that are taken per readiness of a listener; more wait for the next round of the loop.
     private static let acceptsPerTurn = 16
-    /// How long a listener rests when the process is out of descriptors or memory.
+    /// How long a listener rests when the process is out of descriptors or memory, or the port is flooded.
     private static let acceptPause: Duration = .milliseconds(100)
 
     func startListening() throws(PeerListenError) {
@@ -72,6 +72,9 @@ extension PeerNetwork {
             for _ in 0..<PeerNetwork.acceptsPerTurn {
                 guard !isClosed, let accepted = try Sockets.accept(listener) else { return }
                 welcome(accepted.fd, from: accepted.peer)
+                guard accepts.admits(limits.acceptsPerSecond, at: BootClock.now()) else {
+                    return rest(listener)
+                }
             }
         } catch {
             Log.error("cannot take connections of peers for a moment", [("reason", error.reason)])
@@ -79,8 +82,8 @@ extension PeerNetwork {
         }
     }
 
-    /// Out of descriptors or memory: the waiting connection keeps the listener readable, so the loop would
-    /// spin.
+    /// Leaves waiting connections alone for a moment. They keep the listener readable, so that a loop which
+    /// watched it would spin.
     private func rest(_ listener: Int32) {
         loop.change(listener, [])
         _ = after(PeerNetwork.acceptPause) { [weak self] in

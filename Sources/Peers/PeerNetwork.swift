@@ -4,6 +4,8 @@ public import Platform
 /// What the network of links tells the agent, on the loop's thread. Any call may send, answer or set peers.
 public protocol PeerNetworkDelegate: AnyObject {
     func received(_ frame: [UInt8], from peer: PeerIdentity, via: Via)
+    /// A link is open. Of our own links to one process (two addresses may lead to it) only the first is
+    /// told, and `disconnected` only for the last.
     func connected(_ peer: PeerIdentity, via: Via)
     func disconnected(_ peer: PeerIdentity, via: Via)
     /// Also logged. `address` is where the refused one is, or was dialled.
@@ -33,6 +35,7 @@ public final class PeerNetwork {
     var strangers: [Stranger] = []
     var guests: [ConnectionID: Link] = [:]
     var lastConnection: UInt64 = 0
+    var accepts = RateLimit()
 
     /// By what was asked for; a group's addresses have dialers of their own.
     var dialers: [Endpoint: Dialer] = [:]
@@ -141,8 +144,12 @@ public final class PeerNetwork {
 
     private func outgoingLink(_ key: PeerKey) -> Link? {
         switch key {
-        case .endpoint(let endpoint): dialers[endpoint]?.link
-        case .name(let name): dialers.values.first { $0.link?.peer?.name == name }?.link
+        case .endpoint(let endpoint): return dialers[endpoint]?.link
+        case .name(let name):
+            let links = dialers.values.filter { $0.link?.peer?.name == name }
+            // Somebody else may bear the name at a seed's address; the one at the address on record comes
+            // first.
+            return (links.first { $0.expected == name } ?? links.first)?.link
         }
     }
 

@@ -8,8 +8,11 @@ struct RefusalLog {
 
     /// Beyond it the oldest entry is forgotten, and may be logged anew.
     static let maxEntries = 256
+    /// Of all addresses together, in a second.
+    static let maxPerSecond = 10
 
     let interval: Duration
+    private var all = RateLimit()
     private var lastLogged: [Entry: Int64] = [:]
     /// Held back since the last one that was let through.
     private(set) var heldBack: UInt64 = 0
@@ -20,6 +23,10 @@ struct RefusalLog {
     mutating func admits(_ reason: RefusalReason, from address: String, at now: Int64) -> UInt64? {
         let entry = Entry(address: address, kind: reason.kind)
         if let last = lastLogged[entry], now - last < interval.inNanoseconds {
+            heldBack += 1
+            return nil
+        }
+        guard all.admits(RefusalLog.maxPerSecond, at: now) else {
             heldBack += 1
             return nil
         }

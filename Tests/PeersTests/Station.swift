@@ -51,6 +51,7 @@ final class Station: PeerNetworkDelegate {
     private(set) var refused: [RefusalReason] = []
     /// Called for each request; an answer is sent back.
     var answers: (([UInt8]) -> [UInt8]?)?
+    var onAnswer: (() -> Void)?
 
     init(
         _ stage: Stage, _ name: String, secret: ClusterSecret, cluster: String = "main",
@@ -92,6 +93,7 @@ final class Station: PeerNetworkDelegate {
         if case .incoming(let connection) = via, let answer = answers?(frame) {
             network.answer(answer, on: connection)
         }
+        if case .outgoing = via { onAnswer?() }
     }
 
     func connected(_ peer: PeerIdentity, via: Via) { if case .outgoing = via { connected.append(peer) } }
