@@ -1,3 +1,4 @@
+import Consensus
 import Glibc
 import Platform
 
@@ -19,7 +20,7 @@ enum LinkSocket {
         try set(socket, SOL_SOCKET, SO_KEEPALIVE, 1)
         try set(socket, Int32(IPPROTO_TCP), keepIdle, idleSeconds)
         try set(socket, Int32(IPPROTO_TCP), keepInterval, 1)
-        let unacknowledged = limits.unacknowledged.inNanoseconds / 1_000_000
+        let unacknowledged = limits.unacknowledged.nanoseconds / 1_000_000
         try set(socket, Int32(IPPROTO_TCP), userTimeout, Int32(clamping: unacknowledged))
         try set(socket, Int32(IPPROTO_TCP), notSentLowWater, unsentBytes)
     }
@@ -31,13 +32,5 @@ enum LinkSocket {
         try system("setsockopt", "option \(option) of a peer's socket") {
             setsockopt(socket, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
         }
-    }
-}
-
-extension Duration {
-    /// For the loop's clock; our durations are minutes at most.
-    var inNanoseconds: Int64 {
-        let (seconds, attoseconds) = components
-        return seconds * 1_000_000_000 + attoseconds / 1_000_000_000
     }
 }

@@ -1,3 +1,4 @@
+import Consensus
 import Platform
 
 /// A host name each of whose addresses is a peer.
@@ -152,7 +153,7 @@ extension PeerNetwork {
     private func lookUpIfStale(_ dialer: Dialer) {
         guard !dialer.isLiteral, !dialer.isLookingUp else { return }
         let now = BootClock.now()
-        if let last = dialer.lookedUp, now - last < limits.lookup.inNanoseconds { return }
+        if let last = dialer.lookedUp, now - last < limits.lookup.nanoseconds { return }
         dialer.isLookingUp = true
         let endpoint = dialer.endpoint
         resolver.resolve(endpoint.host, port: endpoint.port) { [weak self, weak dialer] answer in

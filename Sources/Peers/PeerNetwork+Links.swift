@@ -1,3 +1,4 @@
+import Consensus
 import Glibc
 import Platform
 
@@ -144,7 +145,7 @@ extension PeerNetwork: LinkOwner {
         if let dialer = dialers[endpoint], dialer.link === link {
             dialer.link = nil
             let lived = dialer.openedAt.map { BootClock.now() - $0 } ?? 0
-            if lived >= limits.longestRetry.inNanoseconds { dialer.forgetFailures() }
+            if lived >= limits.longestRetry.nanoseconds { dialer.forgetFailures() }
             dialer.openedAt = nil
             if peer == nil, case .lost(let reason) = end { tellFailure(dialer, reason) }
             switch end {

@@ -1,3 +1,4 @@
+import Consensus
 import Glibc
 public import Platform
 
@@ -154,7 +155,7 @@ public final class PeerNetwork {
     }
 
     func after(_ wait: Duration, _ handler: @escaping () -> Void) -> TimerID {
-        loop.at(BootClock.now() + wait.inNanoseconds, handler)
+        loop.at(BootClock.now() + wait.nanoseconds, handler)
     }
 }
 

@@ -1,3 +1,5 @@
+import Consensus
+
 /// Lets one refusal per address and reason through in a while, so that a misconfigured neighbour who knocks
 /// twice a second neither fills the log nor hides the others in it.
 struct RefusalLog {
@@ -22,7 +24,7 @@ struct RefusalLog {
     /// Whether to log this one; then also how many were held back before it.
     mutating func admits(_ reason: RefusalReason, from address: String, at now: Int64) -> UInt64? {
         let entry = Entry(address: address, kind: reason.kind)
-        if let last = lastLogged[entry], now - last < interval.inNanoseconds {
+        if let last = lastLogged[entry], now - last < interval.nanoseconds {
             heldBack += 1
             return nil
         }

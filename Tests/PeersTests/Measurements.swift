@@ -16,7 +16,7 @@ struct PeersMeasurements {
 
     private func microseconds(_ repetitions: Int, _ body: () throws -> Void) rethrows -> Double {
         let time = try clock.measure { for _ in 0..<repetitions { try body() } }
-        return Double(time.inNanoseconds) / 1000 / Double(repetitions)
+        return Double(time.nanoseconds) / 1000 / Double(repetitions)
     }
 
     private func residentKilobytes() throws -> Int {
@@ -66,7 +66,7 @@ struct PeersMeasurements {
             for spoke in spokes { spoke.network.setPeers([hub.target()]) }
             stage.runUntil("all linked", within: .seconds(60)) { hub.network.counts.incoming >= 100 }
         }
-        print("connect, TLS and hello, both ends on one thread: \(time.inNanoseconds / 100_000) us per link")
+        print("connect, TLS and hello, both ends on one thread: \(time.nanoseconds / 100_000) us per link")
         print("memory: \(try (residentKilobytes() - before) * 1024 / 200) bytes per end of a link")
     }
 
@@ -96,6 +96,6 @@ struct PeersMeasurements {
             }
         }
         print(
-            "request and answer of 600 bytes, both ends on one thread: \(time.inNanoseconds / 5_000_000) us")
+            "request and answer of 600 bytes, both ends on one thread: \(time.nanoseconds / 5_000_000) us")
     }
 }

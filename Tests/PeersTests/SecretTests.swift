@@ -53,6 +53,13 @@ import Testing
         }
     }
 
+    @Test func `what is derived from a secret never changes`() {
+        // HKDF-SHA256 by another implementation: agents of two versions must agree on it.
+        let secret = ClusterSecret(bytes: [UInt8](repeating: 0x0F, count: 32))
+        #expect(secret.keyIdentity == "78df11baacd5705faac631c06deb0945")
+        secret.withTLSKey { #expect(Array($0.prefix(4)) == [0x5E, 0x85, 0xD0, 0x7C]) }
+    }
+
     @Test func `a secret is never overwritten`() throws {
         let path = "\(directory)/a"
         let before = try ClusterSecret.create(path)

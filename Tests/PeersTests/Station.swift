@@ -1,3 +1,4 @@
+import Consensus
 import Glibc
 import Peers
 import Platform
@@ -16,8 +17,7 @@ final class Stage {
         sourceLocation: SourceLocation = #_sourceLocation,
         _ condition: @escaping () -> Bool
     ) -> Bool {
-        let (seconds, attoseconds) = deadline.components
-        let end = BootClock.now() + seconds * 1_000_000_000 + attoseconds / 1_000_000_000
+        let end = BootClock.now() + deadline.nanoseconds
         var holds = false
         func look() {
             holds = condition()
@@ -34,8 +34,7 @@ final class Stage {
 
     /// Runs the loop for a while, for tests that expect something not to happen.
     func run(for time: Duration) {
-        let (seconds, attoseconds) = time.components
-        let end = BootClock.now() + seconds * 1_000_000_000 + attoseconds / 1_000_000_000
+        let end = BootClock.now() + time.nanoseconds
         runUntil("time passes", within: time + .seconds(5)) { BootClock.now() >= end }
     }
 }
