@@ -36,7 +36,8 @@ extension Duration {
 
     /// This duration times `factor`, rounded to whole nanoseconds.
     public func scaled(by factor: Double) -> Duration {
-        .nanoseconds(Int64((Double(nanoseconds) * factor).rounded()))
+        let exact = Double(nanoseconds) * factor
+        return .nanoseconds(Int64(exact < 0 ? exact - 0.5 : exact + 0.5))  // rounded() would need libm
     }
 
     public func clamped(to range: ClosedRange<Duration>) -> Duration {

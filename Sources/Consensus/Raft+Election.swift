@@ -15,10 +15,10 @@ extension Raft {
         guard isVoter(identity), writes.isSettled, standing != .unknown else { return nil }
         let bound =
             promiseEnd(against: identity, asking: hard.term + 1, released: releasedTerm)
-            ?? follower.campaignFrom
-        if isResuming, isGuardArmed {
+            ?? .zero
+        if let resumeFrom, isGuardArmed {
             // Whoever runs the armed primary need not wait out its own boot: it asks, the others decide.
-            return max(follower.campaignFrom, bound)
+            return max(resumeFrom, bound)
         }
         guard fitness.mayLead else { return nil }
         if follower.isHandedOver { return follower.campaignFrom }
@@ -119,7 +119,10 @@ extension Raft {
 
     private mutating func giveUp(_ candidate: Candidate) {
         role = .follower(Follower(campaignFrom: now))
-        if candidate.mayPassSoon || isResuming {
+        if isResuming {
+            resumeFrom = now + timings.rankStep / 2 + random.duration(upTo: timings.rankStep)
+        }
+        if candidate.mayPassSoon {
             campaign(notBefore: now + timings.rankStep / 2, spreadOver: timings.rankStep)
         } else {
             campaign(notBefore: now + timings.rankStep, spreadOver: timings.electionSpread)
@@ -133,13 +136,13 @@ extension Raft {
         campaign(notBefore: now, spreadOver: timings.rankStep)
     }
 
+    private var isResuming: Bool { resumeFrom != nil && isGuardArmed }
+
     mutating func fitnessChanged(_ fitness: Fitness) { self.fitness = fitness }
 
     /// Starts to campaign for the guard's own epoch in a higher term (protocol: Resume).
     mutating func resume() {
-        guard !isLeader else { return }
-        isResuming = true
-        campaign(notBefore: now, spreadOver: .zero)
+        if !isLeader { resumeFrom = now }
     }
 }
 

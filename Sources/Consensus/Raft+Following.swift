@@ -43,7 +43,7 @@ extension Raft {
         if append.sequence >= follower.heard?.sequence ?? 0 {
             follower.heard = .init(sequence: append.sequence, lease: append.lease)
         }
-        isResuming = false
+        resumeFrom = nil
         // A round that was still under way when its term was released says nothing about a living leader.
         if append.term > releasedTerm { heardLeader(&follower, lease: append.lease) }
         role = .follower(follower)

@@ -3,7 +3,7 @@
 extension Raft {
     mutating func becomeLeader() {
         guard let accepted = hard.accepted else { return }
-        isResuming = false
+        resumeFrom = nil
         role = .leader(Leader(judgedFrom: now, nextRound: now))
         effects.append(.becameLeader(hard.term))
         // Only entries of the own term are ever counted, so what was accepted before is proposed anew.
@@ -103,10 +103,9 @@ extension Raft {
         }
         guard voters.isMajority(holds) else { return }
         learnCommit(accepted.version)
-        if accepted.document.instance(of: identity.member) == nil {
-            return stepDown(.notAVoter)
-        }
         startRound()
+        // Removed from the cluster by its own hand: the others learn of the commit from the round just sent.
+        if accepted.document.instance(of: identity.member) == nil { stepDown(.notAVoter) }
     }
 
     mutating func fireLeader(_ leader: Leader) {

@@ -33,6 +33,9 @@ extension Raft {
     mutating func restartElectionClock() {
         if isSoleVoter || mayStartAtOnce {
             campaign(notBefore: now, spreadOver: isSoleVoter ? .zero : timings.electionSpread)
+        } else if let promise, isOwn(promise) {
+            // The others' promises do not bind against the leader they were given to.
+            campaign(notBefore: now, spreadOver: timings.rankStep)
         } else if let promise {
             campaign(notBefore: max(now, promise.until), spreadOver: timings.rankStep)
         } else {
@@ -43,6 +46,10 @@ extension Raft {
     /// A cluster whose first document was just installed had no leader yet, so there is none to wait for.
     private var mayStartAtOnce: Bool {
         hard.term == 0 && hard.accepted?.version.term == 0
+    }
+
+    private func isOwn(_ promise: Promise) -> Bool {
+        promise.leader == identity.member && promise.instance == identity.instance
     }
 
     /// How long a promise given now lasts: as long as the longest lease that anyone may count it for.
@@ -75,7 +82,7 @@ extension Raft {
 
     mutating func guardChanged(_ standing: GuardStanding) {
         self.standing = standing
-        if standing == .disarmed { isResuming = false }
+        if standing == .disarmed { resumeFrom = nil }
     }
 
     var isGuardArmed: Bool {

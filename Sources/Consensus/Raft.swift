@@ -66,8 +66,9 @@ public struct Raft<Document: RegisterDocument>: Sendable {
     var writes = WriteQueue()
     var standing = GuardStanding.unknown
     var fitness = Fitness.unfit
-    /// True from `.resume` until a leader is heard, this member leads, or the guard is no longer armed.
-    var isResuming = false
+    /// When to campaign for the armed guard next; set from `.resume` until a leader is heard, this member
+    /// leads, or the guard is no longer armed.
+    var resumeFrom: Instant?
     var bootWaitEnd: Instant
     var lastOffer: Instant?
     /// Everyone else who receives the register by the accepted document, sorted.
