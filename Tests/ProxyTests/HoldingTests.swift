@@ -89,11 +89,9 @@ struct HoldingTests {
         }
         try waitUntil("all are held") { try proxy.state().held == 5 }
         let backend = try Backend(host: closed.host, port: closed.port)
-        for client in clients {
-            let server = try backend.accept()
-            #expect(try server.receive(Packet.startup().count) == Packet.startup())
-            #expect(client.isQuiet(milliseconds: 0))
-        }
+        let servers = try clients.map { _ in try backend.accept() }
+        for server in servers { #expect(try server.receive(Packet.startup().count) == Packet.startup()) }
+        for client in clients { #expect(client.isQuiet(milliseconds: 0)) }
         try waitUntil("nobody is held") { try proxy.state().held == 0 }
     }
 

@@ -53,7 +53,7 @@ final class ProxyProcess {
     func route(_ backend: Backend, epoch: UInt64 = 1) throws {
         let orders = try orders ?? greet()
         self.orders = orders
-        try orders.send(Array(Message.order(try backend.order(epoch: epoch)).text.utf8))
+        try orders.send(Array(Message.order(backend.order(epoch: epoch)).text.utf8))
     }
 
     private func greet() throws -> Wire {

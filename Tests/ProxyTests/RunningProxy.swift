@@ -42,9 +42,16 @@ final class RunningProxy {
 
     /// Orders clients to `backend`.
     func route(_ backend: Backend, epoch: UInt64 = 1, forSeconds: Double = 60, cutAfter: Double = 60) throws {
+        try route(address: backend.address, epoch: epoch, forSeconds: forSeconds, cutAfter: cutAfter)
+    }
+
+    func route(
+        address: SocketAddress, epoch: UInt64 = 1, forSeconds: Double = 60, cutAfter: Double = 60
+    ) throws {
+        let target = ProxyTarget(epoch: epoch, address: address)
         let until = BootClock.now() + Int64(forSeconds * 1e9)
-        let place = "host=\(backend.host) port=\(backend.port)"
-        try say("route epoch=\(epoch) \(place) valid_until=\(until) cut_after=\(Int64(cutAfter * 1e9))")
+        let route = ProxyRoute(target: target, validUntil: until, cutAfter: Int64(cutAfter * 1e9))
+        try say(Message.order(.route(route)).text)
     }
 
     func state() throws -> ProxyState {

@@ -107,17 +107,18 @@ final class Wire: @unchecked Sendable {
 /// Plays a Postgres that the test moves by hand.
 final class Backend {
     let listener: Int32
-    let host: String
-    let port: UInt16
+    let address: SocketAddress
     private var isOpen = true
 
+    var host: String { address.host }
+    var port: UInt16 { address.port ?? 0 }
+
     init(host: String = "127.0.0.1", port: UInt16 = 0) throws {
-        self.host = host
-        guard let address = SocketAddress(host: host, port: port) else {
-            throw Wire.Failure(description: "port")
+        guard let wanted = SocketAddress(host: host, port: port) else {
+            throw Wire.Failure(description: "\(host): no address")
         }
-        listener = try Sockets.listen(on: address)
-        self.port = Sockets.localAddress(listener)?.port ?? 0
+        listener = try Sockets.listen(on: wanted)
+        address = Sockets.localAddress(listener) ?? wanted
     }
 
     deinit { close() }
