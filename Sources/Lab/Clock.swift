@@ -37,7 +37,7 @@ extension Double {
     }
 }
 
-/// Blocks the calling thread; only for pacing (a probe's beat, a poll's pause), never in place of a condition.
+/// Blocks the calling thread; for pacing (a probe's beat, a poll's pause), never in place of a condition.
 func pause(_ duration: Duration) {
     let (whole, attoseconds) = duration.components
     if whole < 0 || attoseconds < 0 { return }

@@ -1,6 +1,6 @@
 internal import FoundationEssentials
 
-/// `matriarch status --json` and `GET /status`, read as a stranger would: by the keys that the manual promises.
+/// `matriarch status --json` and `GET /status`, read as a stranger would: by the keys of the manual.
 public struct ClusterView: Decodable, Sendable {
     public struct Member: Decodable, Sendable {
         public var name: String
@@ -100,11 +100,13 @@ public struct Condition: Sendable {
 
     public static let writable = Condition("there is a writable primary") { $0.writable && $0.primary != nil }
 
-    /// One writable primary and so many members in all, everyone healthy.
-    public static func whole(_ count: Int) -> Condition {
-        Condition("all \(count) members are healthy and one of them is the writable primary") { view in
-            view.writable && view.members.count == count && view.members.allSatisfy(\.isHealthy)
-                && view.members.count { $0.role == "primary" } == 1
+    /// All of these are healthy, one of them is the writable primary.
+    public static func whole(_ names: [String]) -> Condition {
+        Condition("\(names.joined(separator: ", ")) are healthy and one of them is the writable primary") {
+            view in
+            let members = names.compactMap(view.member)
+            return view.writable && members.count == names.count && members.allSatisfy(\.isHealthy)
+                && members.count { $0.role == "primary" } == 1
         }
     }
 

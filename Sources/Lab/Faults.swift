@@ -44,8 +44,8 @@ extension HerdNode {
     /// SIGSTOP or SIGCONT to everything, as a paused virtual machine.
     public func signalEverything(_ number: Int32) { processes.forEach { Processes.signal(number, $0) } }
 
-    /// All of the machine at once: cables first, so that nobody hears a process die, then every process; what a
-    /// reboot forgets is forgotten. On loopback addresses there is no cable, and peers see connections reset.
+    /// All of the machine at once: cables first, so that nobody hears a process die, then every process; what
+    /// a reboot forgets is forgotten. Loopback addresses have no cable: there, peers see connections reset.
     public func losePower() throws {
         try cut(.powerless)
         try Processes.killAll(marks)

@@ -109,12 +109,15 @@ public final class Herd: Sendable {
 
     public func others(than node: HerdNode) -> [HerdNode] { nodes.filter { $0.name != node.name } }
 
+    /// Every founder is healthy and one of them is the writable primary.
+    public var isWhole: Condition { .whole(nodes.map(\.name)) }
+
     public func start() throws { for node in nodes { try node.start() } }
 
     /// Waits until a node that answers tells that the condition holds.
     ///
-    /// - Parameter observers: whom to ask; all nodes when nil. One yes is enough: the condition must be one that
-    ///   only the truth can satisfy, such as `writable`.
+    /// - Parameter observers: whom to ask; all nodes when nil. One yes is enough: the condition must be one
+    ///   that only the truth can satisfy, such as `writable`.
     /// - Throws: with the condition, the last view and the ends of all logs.
     @discardableResult
     public func until(
@@ -169,7 +172,7 @@ public final class Herd: Sendable {
     public func keepLogs() throws -> String {
         let target = "\(Programs.sourceRoot)/.build/lab-logs/\(claim.tag)"
         try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
-        for node in nodes {
+        for node in nodes + spares {
             let copy = "\(target)/\(node.name).log"
             try? FileManager.default.removeItem(atPath: copy)
             try FileManager.default.copyItem(atPath: node.logPath, toPath: copy)
@@ -200,12 +203,17 @@ struct HerdSecrets: Sendable {
     /// The password that our own clients use; the cluster is nobody else's.
     static let operatorPassword = "herd-operator"
 
+    /// Writes a new cluster secret, by the command that people use.
+    static func create(_ path: String, _ programs: Programs, _ machine: Machine) throws {
+        try Tool.run(machine.asPostgres + [programs["matriarch"], "secret", "create", "--output", path])
+    }
+
     init(in directory: String, _ programs: Programs, _ machine: Machine) throws {
         try machine.makeDirectory(directory)
         clusterSecretFile = directory + "/cluster.secret"
         operatorPasswordFile = directory + "/operator.password"
         replicationPasswordFile = directory + "/replication.password"
-        try Tool.run(machine.asPostgres + [programs["matriarch"], "secret", "create", clusterSecretFile])
+        try HerdSecrets.create(clusterSecretFile, programs, machine)
         try machine.write(HerdSecrets.operatorPassword + "\n", to: operatorPasswordFile)
         try machine.write("herd-replication\n", to: replicationPasswordFile)
     }

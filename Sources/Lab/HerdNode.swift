@@ -149,9 +149,13 @@ public final class HerdNode: Sendable {
     }
 
     public func command(_ words: [String], within limit: Duration = .seconds(60)) throws -> Tool.Outcome {
+        try run([installation.programs["matriarch"]] + words, within: limit)
+    }
+
+    /// Runs one of our programs with this node's configuration, as the Postgres user, to its end.
+    public func run(_ words: [String], within limit: Duration = .seconds(60)) throws -> Tool.Outcome {
         try Tool.attempt(
-            place.prefix + installation.machine.asPostgres
-                + [installation.programs["matriarch"]] + words + ["--config", configurationPath],
+            place.prefix + installation.machine.asPostgres + words + ["--config", configurationPath],
             within: limit)
     }
 

@@ -29,7 +29,8 @@ public struct NodeConfiguration: Sendable {
 
     public var text: String {
         let lines = settings.sorted { $0.key < $1.key }.map { key, value in
-            "\(key) = '\(value.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''"))'"
+            let quoted = value.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''")
+            return "\(key) = '\(quoted)'"
         }
         return lines.joined(separator: "\n") + "\n"
     }

@@ -40,7 +40,8 @@ enum Loopback {
             if problem.contains("every address") { break }
         }
         throw LabError(
-            "no loopback addresses with ports \(ports.map(String.init).joined(separator: ", ")) free: \(obstacle)"
+            "no loopback addresses have the ports \(ports.map(String.init).joined(separator: ", ")) free: "
+                + obstacle
         )
     }
 

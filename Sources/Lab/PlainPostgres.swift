@@ -3,7 +3,7 @@ internal import Glibc
 internal import Platform
 internal import Synchronization
 
-/// A Postgres without Matriarch: the raw floor of the benchmarks, and something real for the laboratory's own tests.
+/// A Postgres without Matriarch: the floor of the benchmarks, and something real to test the laboratory on.
 public final class PlainPostgres: Sendable {
     public static let password = "plain"
 

@@ -31,7 +31,7 @@ public struct Programs: Sendable {
         names.filter { !FileManager.default.isExecutableFile(atPath: "\(directory)/\($0)") }
     }
 
-    /// Copies the programs where the Postgres user may run them: a clone in a home directory is often closed to it.
+    /// Copies the programs where the Postgres user may run them: a home directory is often closed to it.
     func copied(to directory: String, _ machine: Machine) throws -> Programs {
         try machine.makeDirectory(directory, mode: 0o755)
         for name in Programs.names {

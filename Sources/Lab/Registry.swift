@@ -5,7 +5,7 @@ internal import Synchronization
 
 /// What one laboratory owns on this machine: a directory, and namespaces whose names begin with its tag.
 ///
-/// All that clearing needs is found by these two, so that whoever finds the leftovers of a dead owner can clear them.
+/// All that clearing needs is found by these two, so that anybody can clear what a dead owner left.
 public struct Claim: Hashable, Sendable {
     /// /tmp is short enough for unix sockets below it (107 bytes) and open to the Postgres user.
     static let prefix = "/tmp/matriarch-lab-"

@@ -1,7 +1,7 @@
 import Glibc
 import Lab
 
-/// `make bench`: how long writes are away after each fault, beside Postgres without Matriarch in the same run.
+/// `make bench`: how long writes are away after each fault, beside Postgres alone in the same run.
 struct Bench {
     private struct Fault {
         var name: String
@@ -85,7 +85,7 @@ struct Bench {
     private func measureHerd(lease: String) throws -> [String: [Duration]] {
         let herd = try Herd(Herd.Options(settings: ["lease_duration": lease]))
         try herd.start()
-        try herd.until(.whole(3), within: Bench.patience)
+        try herd.until(herd.isWhole, within: Bench.patience)
         try Writer.prepare(try herd.primary().entrance)
         var found: [String: [Duration]] = [:]
         for fault in faults where !fault.needsCables || herd.network != nil {
@@ -100,7 +100,7 @@ struct Bench {
     }
 
     private func measure(_ fault: Fault, _ herd: Herd) throws -> Duration {
-        try herd.until(.whole(3), within: Bench.patience)
+        try herd.until(herd.isWhole, within: Bench.patience)
         let writer = Writer(through: herd.entrances)
         try writer.start()
         defer { writer.stop() }
@@ -137,7 +137,7 @@ struct Bench {
         say("\nWhat one node costs, idle for \(idle.forPeople) (lease 5s; Postgres itself not counted):")
         let herd = try Herd(Herd.Options())
         try herd.start()
-        try herd.until(.whole(3), within: Bench.patience)
+        try herd.until(herd.isWhole, within: Bench.patience)
         let parts = [HerdNode.Part.agent, .guardian, .relay]
         let all = try herd.nodes.flatMap { node in try parts.map { try node.process($0) } }
         let measured = try Footprint.measure(all, over: idle)

@@ -12,7 +12,7 @@ struct Demo {
         let herd = try Herd(Herd.Options(placement: .loopback))
         try introduce(herd)
         try herd.start()
-        let view = try herd.until(.whole(3), within: Demo.patience)
+        let view = try herd.until(herd.isWhole, within: Demo.patience)
         chapter("The herd is up: \(view.primary ?? "nobody") is the primary, the others were cloned from it")
         try show(herd, "status")
 
@@ -42,9 +42,7 @@ struct Demo {
             "Matriarch demo: three nodes on this machine, each with a real Postgres, an agent, a guard and a")
         tell("relay, on a loopback address of its own, so that all of them have the real ports:")
         for node in herd.nodes {
-            tell(
-                "  \(node.name)  \(node.address)   5432 to the primary   5433 its own Postgres   5500 http   5501 peers"
-            )
+            tell("  \(node.name)  \(node.address)   5432 to the primary, 5433 its own Postgres, 5500 HTTP")
         }
         tell("Everything is below \(herd.directory) and goes away at the end.")
         chapter("Starting the agents; they find each other, found a cluster and clone it")
@@ -59,9 +57,7 @@ struct Demo {
         let view = try herd.until(.primary(isNot: lost.name), within: Demo.patience)
         try goesOn(herd, writer)
         tell("\(view.primary ?? "?") is the new primary. \(away(writer, since: start))")
-        tell(
-            "A lost machine is replaced once its lease (5 s) is surely over: until then it might be alive and writing."
-        )
+        tell("A lost machine is replaced once its lease (5 s) is over for sure: it might still be writing.")
         try show(herd, "status")
 
         chapter("\(lost.name) comes back")
@@ -80,7 +76,7 @@ struct Demo {
         try herd.until(.primary(is: target.name), within: Demo.patience)
         try goesOn(herd, writer)
         tell(away(writer, since: start))
-        try herd.until(.whole(3), within: Demo.patience)
+        try herd.until(herd.isWhole, within: Demo.patience)
     }
 
     private func switchBySignal(_ herd: Herd, _ writer: Writer) throws {
@@ -92,7 +88,7 @@ struct Demo {
         let view = try herd.until(.primary(isNot: old.name), within: Demo.patience)
         try goesOn(herd, writer)
         tell("\(view.primary ?? "?") took over. \(away(writer, since: start))")
-        try herd.until(.whole(3), within: Demo.patience)
+        try herd.until(herd.isWhole, within: Demo.patience)
         try show(herd, "status")
     }
 

@@ -1,0 +1,65 @@
+import Lab
+import TestSupport
+import Testing
+
+extension RealPostgres {
+    @Suite("Comers and strangers", .serialized, .requiresRoot, .requiresPostgres, .requiresHerd)
+    struct StrangerTests {
+        @Test("A node that lost all its data and memory is cloned again and becomes what it was")
+        func cloneAgain() throws {
+            try Arena.trial { herd, trial in
+                let empty = herd.others(than: try herd.primary())[0]
+                let marked = try Marked(empty)
+                try empty.losePower()
+                try empty.eraseEverything()
+                try empty.returnPower()
+                try herd.until(.replica(empty.name), within: Arena.patience)
+                #expect(!marked.isSameCopy)
+                try trial.expectNothingLost()
+            }
+        }
+
+        @Test("A node with another database is not let in, and its data stays as it is")
+        func foreignDatabase() throws {
+            try Arena.trial { herd, trial in
+                let stranger = herd.spares[0]
+                let identifier = try stranger.makeForeignDatabase()
+                try stranger.start()
+                try herd.until("the stranger says whose database it has") {
+                    stranger.log().contains(identifier)
+                }
+                #expect(try stranger.systemIdentifier() == identifier)
+                #expect(try herd.primary().view().member(stranger.name)?.role != "replica")
+                try stranger.losePower()
+                try stranger.heal()
+                try stranger.eraseEverything()
+                try trial.expectNothingLost()
+            }
+        }
+
+        @Test("A node with a wrong secret is refused and its address logged; with the right one it joins")
+        func wrongSecret() throws {
+            try Arena.trial { herd, trial in
+                let stranger = herd.spares[0]
+                try stranger.useAnotherSecret()
+                try stranger.start()
+                try herd.until("a member logs the address that it refused") {
+                    herd.nodes.contains { node in
+                        node.log().split(whereSeparator: \.isNewline).contains {
+                            $0.contains(stranger.address) && $0.contains("secret")
+                        }
+                    }
+                }
+                #expect(try herd.primary().view().members.count == herd.nodes.count)
+                try stranger.losePower()
+                try stranger.eraseEverything()
+
+                try stranger.useSecret(of: herd.nodes[0])
+                try stranger.returnPower()
+                try herd.until(.replica(stranger.name), within: Arena.patience)
+                try stranger.stop()
+                try trial.expectNothingLost()
+            }
+        }
+    }
+}

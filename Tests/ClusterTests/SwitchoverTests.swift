@@ -1,0 +1,103 @@
+import FoundationEssentials
+import Glibc
+import Lab
+import Platform
+import TestSupport
+import Testing
+
+extension RealPostgres {
+    @Suite("Planned hand-over", .serialized, .requiresRoot, .requiresPostgres, .requiresHerd)
+    struct SwitchoverTests {
+        @Test("By command under load: the named node takes over, the old one follows without a clone")
+        func byCommand() throws {
+            try Arena.trial { herd, trial in
+                let old = try herd.primary()
+                let target = herd.others(than: old)[1]
+                let marked = try Marked(old)
+                let outcome = try old.command("switchover", "--to", target.name)
+                #expect(outcome.status == 0, "\(outcome.error)")
+                #expect(outcome.output.hasSuffix("Failover complete\n"))
+                try herd.until(.primary(is: target.name), within: Arena.patience)
+                try trial.writesGoOn()
+                try herd.until(.replica(old.name), within: Arena.patience)
+                #expect(marked.isSameCopy)
+                try trial.expectNothingLost()
+            }
+        }
+
+        @Test("A dry run changes nothing; an unknown node is refused")
+        func refused() throws {
+            try Arena.trial { herd, trial in
+                let primary = try herd.primary()
+                let before = try primary.view().term
+                let dry = try primary.command("failover", "--dry-run")
+                #expect(dry.status == 0, "\(dry.error)")
+                let unknown = try primary.command("failover", "--to", "nobody")
+                #expect(unknown.status == 1)
+                #expect(unknown.error.contains("nobody"))
+                #expect(try primary.view().term == before)
+                #expect(try herd.primary().name == primary.name)
+                try trial.expectNothingLost()
+            }
+        }
+
+        @Test("By SIGUSR1 to the primary: it hands over")
+        func bySignalAway() throws {
+            try Arena.trial { herd, trial in
+                let old = try herd.primary()
+                try old.signalAgent(SIGUSR1)
+                try herd.until(.primary(isNot: old.name), within: Arena.patience)
+                try trial.writesGoOn()
+                try herd.until(.replica(old.name), within: Arena.patience)
+                try trial.expectNothingLost()
+            }
+        }
+
+        @Test("By SIGUSR1 to a standby: it takes over")
+        func bySignalHere() throws {
+            try Arena.trial { herd, trial in
+                let target = herd.others(than: try herd.primary())[0]
+                try target.signalAgent(SIGUSR1)
+                try herd.until(.primary(is: target.name), within: Arena.patience)
+                try trial.writesGoOn()
+                try trial.expectNothingLost()
+            }
+        }
+
+        @Test("SIGTERM to the primary hands over, stops Postgres and ends with 0; it comes back as a replica")
+        func byStop() throws {
+            try Arena.trial { herd, trial in
+                let old = try herd.primary()
+                let others = herd.others(than: old)
+                #expect(try old.stop() == .status(0))
+                try herd.until(.primary(isNot: old.name), seenBy: others, within: Arena.patience)
+                try trial.writesGoOn()
+                try old.start()
+                try herd.until(.replica(old.name), within: Arena.patience)
+                try trial.expectNothingLost()
+            }
+        }
+
+        @Test("The events tell a failover with the time of every phase")
+        func eventsAreTold() throws {
+            let herd = try Arena.wholeHerd()
+            let told = try herd.nodes[0].command("events")
+            #expect(told.status == 0, "\(told.error)")
+            for word in ["elected", "frozen", "promoted", "open"] {
+                #expect(told.output.contains(word), "no '\(word)' in:\n\(told.output)")
+            }
+        }
+    }
+}
+
+/// A file in a data directory that a new copy from elsewhere would not have.
+struct Marked {
+    private let path: String
+
+    init(_ node: HerdNode) throws {
+        path = node.dataDirectory + "/marked-by-a-test"
+        try Data().write(to: URL(filePath: path))
+    }
+
+    var isSameCopy: Bool { FileManager.default.fileExists(atPath: path) }
+}
