@@ -37,6 +37,9 @@ final class Adversary {
 
     private func saw(_ member: HerdMember, _ happening: Herd.Happening) {
         judges.observe(member, happening, at: herd.now)
+        if case .effect(.committed) = happening, member.raft?.isLeader == true {
+            herd.appointments.append((herd.now, { [unowned self] in takePrimaryRole() }))
+        }
         if isCritical(happening), random.chance(fragility) { planCrash(member.id) }
         guard isTracing else { return }
         trace.append("\(TraceText.time(herd.now)) \(TraceText.line(member.id, happening))")
@@ -177,7 +180,7 @@ final class Adversary {
 
     /// Guards are armed only for the primary that a committed document names.
     private func takePrimaryRole() {
-        guard let leader = herd.leaders.last, leader.raft?.canPropose == true, random.chance(0.8),
+        guard let leader = herd.leaders.last, leader.raft?.canPropose == true, random.chance(0.9),
             var document = leader.raft?.hard.committed?.document, document.primaryMember != leader.id
         else { return }
         proposals += 1
