@@ -168,6 +168,11 @@ struct ConfigurationCheck {
                     "synchronous_mode",
                     "auto is the same as off in this version: a write that only a lost primary had is lost"))
         }
+        for setting in Setting.all where configuration.isSet(setting.key) {
+            if let feature = setting.awaits {
+                notices.append(notice(setting.key, "has no effect until \(feature) is built"))
+            }
+        }
         for tag in configuration.tags where Tag.withoutEffectYet.contains(Tag.name(of: tag)) {
             notices.append(notice("tags", "\(Tag.name(of: tag)) has no effect in this version"))
         }

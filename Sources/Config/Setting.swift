@@ -34,6 +34,9 @@ public struct Setting: Sendable {
     /// said.
     public let defaultVariables: [String]
 
+    /// What has to be built before the setting has an effect; nil when it has one.
+    public let awaits: String?
+
     let take: @Sendable (String, inout Configuration) throws(Refusal) -> Void
     let copy: @Sendable (Configuration, inout Configuration) -> Void
     private let show: @Sendable (Configuration) -> String
@@ -42,13 +45,14 @@ public struct Setting: Sendable {
         _ key: String, _ field: any WritableKeyPath<Configuration, Value> & Sendable,
         _ kind: SettingKind<Value>,
         in section: Section, change: Change, default words: String? = nil, example: String? = nil,
-        defaultVariables variables: [String] = [], help: String
+        defaultVariables variables: [String] = [], awaits: String? = nil, help: String
     ) {
         self.key = key
         self.section = section
         self.change = change
         self.help = help
         self.example = example
+        self.awaits = awaits
         allowed = kind.allowed
         defaultWords = words
         defaultVariables = variables

@@ -120,9 +120,7 @@ extension Setting {
             help: "Read-write: on every node it leads to the writable primary."),
         Setting(
             "proxy_readonly_port", \.proxyReadonlyPort, .portOrOff, in: .ports, change: .restart,
-            help:
-                "Read-only: the nearest healthy standby. Not built yet: nothing listens there."
-        ),
+            awaits: "the read-only proxy", help: "Read-only: leads to the nearest healthy standby."),
         Setting(
             "http_port", \.httpPort, .port, in: .ports, change: .restart,
             help: "Checks and status over HTTP. Read-only."),
@@ -162,7 +160,7 @@ extension Setting {
                 """),
         Setting(
             "drain_timeout", \.drainTimeout, .duration(.zero...(.seconds(300))), in: .failover,
-            change: .reload,
+            change: .reload, awaits: "draining",
             help: "How long a switchover lets running transactions finish before it ends their sessions."),
         Setting(
             "stop_timeout", \.stopTimeout, .duration(.seconds(1)...(.seconds(3600))), in: .failover,
@@ -177,11 +175,8 @@ extension Setting {
                 """),
         Setting(
             "sync_drop", \.syncDrop, .duration(.seconds(1)...(.seconds(3600))), in: .failover,
-            change: .reload,
-            help: """
-                In mode 'quorum': how long a standby may be silent before it no longer counts as a copy. \
-                Without effect until that mode is built.
-                """),
+            change: .reload, awaits: "quorum durability",
+            help: "In mode 'quorum': how long a standby may be silent before it no longer counts as a copy."),
     ]
 
     private static let roles = [

@@ -93,7 +93,7 @@ public enum SettingsManual {
 
     private static func sampleEntry(_ setting: Setting) -> String {
         let facts = "Default: \(setting.defaultText). Allowed: \(setting.allowed). \(changeWords(setting))"
-        let comments = wrapped(setting.help, at: 98) + wrapped(facts, at: 98)
+        let comments = wrapped(help(setting), at: 98) + wrapped(facts, at: 98)
         let lines = comments.map { "# " + $0 } + ["#" + setting.sampleLine]
         return "\n" + lines.map { $0 + "\n" }.joined()
     }
@@ -104,8 +104,12 @@ public enum SettingsManual {
         facts.append(changeWords(setting))
         if let example = setting.example { facts.append("Example: `\(setting.key) = '\(example)'`") }
         let list = facts.map { "- " + $0 }.joined(separator: "\n")
-        return "\n### `\(setting.key)`\n\n" + wrapped(setting.help, at: 100).joined(separator: "\n")
+        return "\n### `\(setting.key)`\n\n" + wrapped(help(setting), at: 100).joined(separator: "\n")
             + "\n\n\(list)\n"
+    }
+
+    private static func help(_ setting: Setting) -> String {
+        setting.help + (setting.awaits.map { " Without effect until \($0) is built." } ?? "")
     }
 
     private static func changeWords(_ setting: Setting) -> String {
