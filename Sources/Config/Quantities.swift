@@ -5,12 +5,15 @@ enum Quantity {
     private struct Unit {
         let name: String
         let factor: Int64
+        /// Less than so many are shown in a smaller unit: who times failovers writes 60s, not 1min.
+        var from: Int64 = 1
     }
 
     /// In milliseconds, largest first.
     private static let times = [
-        Unit(name: "d", factor: 86_400_000), Unit(name: "h", factor: 3_600_000),
-        Unit(name: "min", factor: 60_000), Unit(name: "s", factor: 1000), Unit(name: "ms", factor: 1),
+        Unit(name: "d", factor: 86_400_000, from: 2), Unit(name: "h", factor: 3_600_000, from: 2),
+        Unit(name: "min", factor: 60_000, from: 2), Unit(name: "s", factor: 1000),
+        Unit(name: "ms", factor: 1),
     ]
 
     /// In bytes, largest first.
@@ -32,9 +35,11 @@ enum Quantity {
 
     static func text(bytes: UInt64) -> String { text(Int64(clamping: bytes), in: sizes) }
 
+    /// In the largest unit that leaves a whole number of at least `from`.
     private static func text(_ amount: Int64, in units: [Unit]) -> String {
         guard amount != 0 else { return "0" }
-        let unit = units.first { amount % $0.factor == 0 } ?? units[units.count - 1]
+        let fitting = units.first { amount % $0.factor == 0 && amount / $0.factor >= $0.from }
+        let unit = fitting ?? units[units.count - 1]
         return "\(amount / unit.factor)\(unit.name)"
     }
 

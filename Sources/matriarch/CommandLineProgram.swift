@@ -25,9 +25,16 @@ enum CommandLineProgram {
     }
 
     private static func run(_ invocation: Invocation) -> ExitCode {
-        let configuration = Configuration.readLeniently(
-            ConfigurationSources(
-                machine: LocalMachine.facts, files: LocalMachine.files, path: invocation.config, flags: []))
+        let sources = ConfigurationSources(
+            machine: LocalMachine.facts, files: LocalMachine.files, path: invocation.config, flags: [])
+        let code = run(invocation, .readLeniently(sources))
+        // A running agent answers whatever was done to its file since; one that can't start is told apart.
+        guard code == .unreachable, case .refused(let errors) = Configuration.read(sources) else { return code }
+        for error in errors { StandardOutput.complain("matriarch: \(error)\n") }
+        return .configuration
+    }
+
+    private static func run(_ invocation: Invocation, _ configuration: Configuration) -> ExitCode {
         let conversation = Conversation(
             socketPath: ControlServer.socketPath(configuration.runtimeDirectory), invocation: invocation)
         switch invocation.entry.name {
