@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,12 +17,22 @@ struct cmicrohttp_request {
     enum MHD_Result result;
 };
 
-// Answered at the first call, before any body is read: the library then throws the body away or closes.
+static bool has_body(struct MHD_Connection *connection) {
+    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH) ||
+           MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_TRANSFER_ENCODING);
+}
+
+// The library calls once after the headers and once after the body. An answer to the first call closes the
+// connection: right for a request with a body, which nobody here reads; the others may go on.
 static enum MHD_Result handle(
     void *context, struct MHD_Connection *connection, const char *path, const char *method,
     const char *version, const char *upload, size_t *upload_size, void **state) {
-    (void)version, (void)upload, (void)upload_size, (void)state;
+    (void)version, (void)upload, (void)upload_size;
     struct cmicrohttp_server *server = context;
+    if (!*state && !has_body(connection)) {
+        *state = server;
+        return MHD_YES;
+    }
     struct cmicrohttp_request request = {.connection = connection, .result = MHD_NO};
     server->settings.answer(server->settings.context, method, path, &request);
     return request.result;
@@ -33,6 +44,16 @@ static void complain(void *context, const char *format, va_list arguments) {
     char text[512];
     vsnprintf(text, sizeof text, format, arguments);
     server->settings.complain(server->settings.context, text);
+}
+
+// "%00" must not end a path or a value early: what comes after it would not be looked at.
+static size_t unescape(void *context, struct MHD_Connection *connection, char *text) {
+    (void)context, (void)connection;
+    size_t length = MHD_http_unescape(text);
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] == 0) text[i] = 1;
+    }
+    return length;
 }
 
 struct cmicrohttp_server *cmicrohttp_start(const struct cmicrohttp_settings *settings) {
@@ -49,6 +70,7 @@ struct cmicrohttp_server *cmicrohttp_start(const struct cmicrohttp_settings *set
         MHD_OPTION_CONNECTION_TIMEOUT, settings->idle_seconds,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, settings->connection_bytes,
         MHD_OPTION_THREAD_STACK_SIZE, settings->stack_bytes,
+        MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
         MHD_OPTION_END);
     if (server->daemon) return server;
     int code = errno;
