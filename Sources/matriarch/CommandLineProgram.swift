@@ -29,7 +29,9 @@ enum CommandLineProgram {
             machine: LocalMachine.facts, files: LocalMachine.files, path: invocation.config, flags: [])
         let code = run(invocation, .readLeniently(sources))
         // A running agent answers whatever was done to its file since; one that can't start is told apart.
-        guard code == .unreachable, case .refused(let errors) = Configuration.read(sources) else { return code }
+        guard code == .unreachable, case .refused(let errors) = Configuration.read(sources) else {
+            return code
+        }
         for error in errors { StandardOutput.complain("matriarch: \(error)\n") }
         return .configuration
     }
