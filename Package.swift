@@ -84,6 +84,7 @@ let package = Package(
         tests("PeersTests", ["Peers", "Platform", "Consensus", "Supervision", "TestSupport"]),
         tests("HTTPTests", ["HTTP", "Platform", "Supervision", "TestSupport"]),
         tests("ProxyTests", ["Proxy", "Platform", "TestSupport"]),
+        tests("ControlTests", ["Control", "Platform", "TestSupport"], exclude: ["Snapshots"]),
         tests("CommandTests", ["Lab", "Platform", "TestSupport"]),
         tests("ClusterTests", ["Lab", "matriarch-lab", "Platform", "TestSupport"]),
         tests("TidyTests", ["TestSupport"]),
