@@ -49,15 +49,31 @@ public final class MessageQueue<Element: Sendable>: Sendable {
         }
     }
 
+    /// Like `takeAll`, but for a while at most. Empty when nothing came, or the queue is closed and used up.
+    public func takeAll(withinNanoseconds wait: Int64) -> [Element] {
+        let taken = takeWaiting()
+        if !taken.isEmpty { return taken }
+        waitForBell(milliseconds: Int32(clamping: (max(0, wait) + 999_999) / 1_000_000))
+        return takeWaiting()
+    }
+
+    private func takeWaiting() -> [Element] {
+        state.withLock { state in
+            let taken = state.waiting
+            state.waiting = []
+            return taken
+        }
+    }
+
     /// Refuses further elements and lets `takeAll` come to its end.
     public func close() {
         state.withLock { $0.closed = true }
         _ = eventfd_write(bell, 1)
     }
 
-    private func waitForBell() {
+    private func waitForBell(milliseconds: Int32 = -1) {
         var wait = pollfd(fd: bell, events: Int16(POLLIN), revents: 0)
-        _ = poll(&wait, 1, -1)
+        _ = poll(&wait, 1, milliseconds)
         var counter: UInt64 = 0
         // Another consumer may have been faster; the state is looked at again in any case.
         _ = read(bell, &counter, 8)

@@ -1,0 +1,226 @@
+internal import Consensus
+internal import Glibc
+internal import Platform
+internal import Supervision
+
+/// Making data directories: the cluster's first, and copies of the primary's (protocol-herd: Bootstrap, Rejoining).
+extension OrderRun {
+    // MARK: the first database
+
+    func initialize(_ attempt: Term, _ credentials: Credentials) throws {
+        let doing = "making the first database in \(site.dataDirectory)"
+        if !DataDirectory.isAbsent(site) {
+            let marker = DataDirectory.foundingMarker(site)
+            if marker == attempt { return }
+            guard marker != nil else {
+                throw PostgresError.refused(
+                    doing, "the directory holds data that no unfinished founding left there")
+            }
+            try requireStopped(doing)
+        }
+        let unfinished = site.unfinishedDirectory
+        try Files.removeTree(unfinished)
+        _ = try site.run(
+            "initdb",
+            [
+                "-D", unfinished, "-U", credentials.adminRole, "--data-checksums", "--encoding=UTF8",
+                "--locale=C.UTF-8", "--auth-local=peer", "--auth-host=scram-sha-256",
+            ], limit: 300)
+        try Files.replaceDurably(unfinished + "/matriarch.founding", Array("\(attempt)\n".utf8))
+        try Files.removeTree(site.dataDirectory)
+        try Files.renameDurably(unfinished, to: site.dataDirectory)
+    }
+
+    private func requireStopped(_ doing: String) throws {
+        if try door.state().postmaster != nil {
+            throw PostgresError.refused(doing, "Postgres runs in it: it must be stopped first")
+        }
+    }
+
+    // MARK: copies
+
+    func clone(_ plan: ClonePlan) throws {
+        let doing = "copying \(plan.source.member)"
+        try requireStopped(doing)
+        // Nobody else may start Postgres in the old directory, or change it, meanwhile.
+        if Files.isDirectory(site.dataDirectory) {
+            let lock = try Files.lockDirectory(site.dataDirectory)
+            try replaceData(plan, doing)
+            withExtendedLifetime(lock) {}
+        } else {
+            try replaceData(plan, doing)
+        }
+    }
+
+    private func replaceData(_ plan: ClonePlan, _ doing: String) throws {
+        try checkSource(plan, doing)
+        try Files.removeTree(site.unfinishedDirectory)
+        try makeRoom(for: try sourceBytes(plan), doing)
+        do {
+            try copy(plan, doing)
+            try checkCopy(plan, doing)
+        } catch {
+            try Files.removeTree(site.unfinishedDirectory)
+            throw error
+        }
+        try install()
+    }
+
+    /// Asked before the first byte and seen again in the copy: another system's data must never take our place.
+    private func checkSource(_ plan: ClonePlan, _ doing: String) throws {
+        var parameters = sourceParameters(plan)
+        parameters["replication"] = "true"
+        let session = try Session.open(parameters, until: Deadline.after(.seconds(15)))
+        let row = try session.command("IDENTIFY_SYSTEM", until: Deadline.after(.seconds(15))).first ?? []
+        guard let text = row.first, let system = text.flatMap({ UInt64($0) }) else {
+            throw PostgresError.refused(doing, "it does not say which system it is")
+        }
+        guard system == plan.systemIdentifier else {
+            throw PostgresError.refused(
+                doing, "it is system \(system), this cluster is \(plan.systemIdentifier): not copied")
+        }
+        let theirs = String(session.serverVersion / 10000)
+        let ours = try DataDirectory.binaryVersion(site)
+        guard theirs == ours else {
+            throw PostgresError.refused(
+                doing, "it runs Postgres \(theirs), the binaries in \(site.binDirectory) are \(ours)")
+        }
+    }
+
+    private func sourceParameters(_ plan: ClonePlan) -> [String: String] {
+        [
+            "host": plan.source.address, "port": String(plan.source.port), "user": plan.source.role,
+            "password": plan.source.password, "application_name": plan.source.applicationName,
+            "dbname": "postgres", "gssencmode": "disable",
+        ]
+    }
+
+    private func sourceBytes(_ plan: ClonePlan) throws -> UInt64 {
+        let session = try Session.open(sourceParameters(plan), until: Deadline.after(.seconds(15)))
+        let text = try session.query(
+            """
+            select sum(pg_database_size(oid)) from pg_database
+            where has_database_privilege(oid, 'connect')
+            """, until: Deadline.after(.seconds(60))
+        ).value
+        return text.flatMap { UInt64($0) } ?? 0
+    }
+
+    /// WAL that is streamed beside the copy, and some rest.
+    private static let spareBytes: UInt64 = 512 << 20
+
+    /// The old directory is kept until the copy is valid; where both don't fit it goes first, and that is said.
+    private func makeRoom(for bytes: UInt64, _ doing: String) throws {
+        let parent = Files.directory(of: site.dataDirectory)
+        let needed = bytes + Self.spareBytes
+        if try Files.freeBytes(at: parent) >= needed { return }
+        let isKept = Files.exists(site.previousDirectory)
+        note("there is no room for the old data beside the copy: it is removed first")
+        try Files.removeTree(site.previousDirectory)
+        if try !isKept || Files.freeBytes(at: parent) < needed { try Files.removeTree(site.dataDirectory) }
+        let free = try Files.freeBytes(at: parent)
+        guard free >= needed else {
+            throw PostgresError.refused(
+                doing, "it needs \(needed >> 20) MB in \(parent), where \(free >> 20) MB are free")
+        }
+    }
+
+    private func copy(_ plan: ClonePlan, _ doing: String) throws {
+        let passwords = site.runtimeDirectory + "/clone.pgpass"
+        try Files.replaceDurably(passwords, Array(passwordLine(plan.source).utf8))
+        var environment = PostgresSite.plainEnvironment
+        environment["PGPASSFILE"] = passwords
+        let child = try ChildProcess.spawn(
+            executable: site.program("pg_basebackup"), arguments: copyArguments(plan),
+            environment: environment,
+            standardOutput: .discard, standardError: .capture(limit: 16 * 1024), deathSignal: SIGKILL)
+        defer { try? Files.removeDurably(passwords) }
+        var exit: ChildProcess.Exit?
+        while exit == nil {
+            exit = child.wait(until: Deadline.after(.milliseconds(200))) { _, piece in
+                if let text = Self.progress(String(decoding: piece, as: UTF8.self)) { progress(text) }
+            }
+            if exit == nil, cancellation.isCancelled {
+                try child.signal(SIGKILL)
+                _ = child.wait()
+                throw PostgresError(.cancelled, doing)
+            }
+        }
+        guard exit?.isSuccess == true else {
+            let said = child.captured(.error).split(whereSeparator: \.isNewline).filter {
+                !$0.contains(" kB (")
+            }
+            throw PostgresError.refused(doing, said.suffix(3).joined(separator: " | "))
+        }
+    }
+
+    private func copyArguments(_ plan: ClonePlan) -> [String] {
+        let keys = ["host", "port", "user", "application_name", "gssencmode"]
+        let parameters = sourceParameters(plan)
+        let connection = keys.map { key in
+            "\(key)='\(Self.escaped(parameters[key] ?? "", "\\'"))'"
+        }.joined(separator: " ")
+        return [
+            "-D", site.unfinishedDirectory, "-d", connection, "--no-password", "-X", "stream", "-c", "fast",
+            "-P",
+            "-l", plan.source.applicationName,
+        ]
+    }
+
+    /// Colons and backslashes are escaped in a password file; the connection is the only one that it is for.
+    private func passwordLine(_ source: Upstream) -> String {
+        "*:*:*:*:\(Self.escaped(source.password, ":\\"))\n"
+    }
+
+    private static func escaped(_ text: String, _ special: String) -> String {
+        text.reduce(into: "") { escaped, character in
+            if special.contains(character) { escaped.append("\\") }
+            escaped.append(character)
+        }
+    }
+
+    /// "23456/40960 kB (57%), 0/1 tablespace" as people read it.
+    static func progress(_ text: String) -> String? {
+        guard let match = text.matches(of: #/(\d+)\/(\d+) kB/#).last, let done = UInt64(match.1),
+            let all = UInt64(match.2)
+        else { return nil }
+        return "\(done >> 10) of \(all >> 10) MB copied"
+    }
+
+    private func checkCopy(_ plan: ClonePlan, _ doing: String) throws {
+        let directory = site.unfinishedDirectory
+        let system = try ControlData.read(site, directory: directory).systemIdentifier
+        guard system == plan.systemIdentifier else {
+            throw PostgresError.refused(
+                doing, "the copy is of system \(system), not \(plan.systemIdentifier)")
+        }
+        // Whatever happens from here on, nobody starts this as a primary.
+        try Files.replaceDurably(directory + "/standby.signal", [])
+        for name in ["matriarch.founding", "matriarch_upstream.conf", "recovery.signal"] {
+            try Files.removeDurably("\(directory)/\(name)")
+        }
+    }
+
+    /// Puts the copy in the old directory's place. A crash in between leaves no data directory, or the old one: the
+    /// record says "cloning" either way, and it is done again.
+    private func install() throws {
+        if Files.exists(site.previousDirectory) || DataDirectory.isAbsent(site) {
+            // What is here now is an unproven copy, or nothing: the one worth keeping is kept already.
+            try Files.removeTree(site.dataDirectory)
+        } else {
+            try Files.renameDurably(site.dataDirectory, to: site.previousDirectory)
+        }
+        try Files.renameDurably(site.unfinishedDirectory, to: site.dataDirectory)
+    }
+
+    /// Removes the old data directory once the copy has proven itself.
+    func releasePrevious() {
+        guard Files.exists(site.previousDirectory) else { return }
+        do {
+            try Files.removeTree(site.previousDirectory)
+            note("the copy is valid: the old data directory is removed")
+        } catch {
+            Log.warning("the old data directory can't be removed", [("error", "\(error)")])
+        }
+    }
+}

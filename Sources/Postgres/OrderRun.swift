@@ -1,0 +1,179 @@
+internal import Consensus
+internal import Glibc
+internal import Platform
+internal import Supervision
+internal import Synchronization
+
+/// One order while it is carried out, on a worker thread.
+struct OrderRun: Sendable {
+    let site: PostgresSite
+    let door: GuardDoor
+    let verified: VerifiedCredentials
+    let cancellation: Cancellation
+    let progress: @Sendable (String) -> Void
+
+    var gate: Gate { Gate(site: site) }
+    var settings: ManagedSettings { ManagedSettings(site: site) }
+    var wal: WALDirectory { WALDirectory(site.dataDirectory) }
+
+    func outcome(of order: PostgresOrder) -> PostgresOutcome {
+        let result: PostgresOutcome.Result
+        do {
+            result = try perform(order)
+        } catch {
+            result = .failed("\(error)")
+        }
+        return PostgresOutcome(result: result, report: Self.report(of: site))
+    }
+
+    private func perform(_ order: PostgresOrder) throws -> PostgresOutcome.Result {
+        switch order {
+        case .initialize(let attempt, let credentials): try initialize(attempt, credentials)
+        case .startStandby(let configuration): try startStandby(configuration)
+        case .startPrimary(let configuration): try startPrimary(configuration)
+        case .stop(let bound): try stop(bound)
+        case .freeze: try freeze()
+        case .follow(let upstream): try follow(upstream)
+        case .promote(let plan): return try promote(plan)
+        case .clone(let plan): try clone(plan)
+        case .configure(let configuration): try configure(configuration)
+        case .checkpoint: try checkpoint()
+        case .examine: break
+        }
+        return .done
+    }
+
+    /// What is there now; unresponsive when Postgres says nothing.
+    static func report(of site: PostgresSite) -> PostgresReport {
+        Survey(site).look()
+            ?? PostgresReport(state: .unresponsive, takenAt: Instant(nanoseconds: BootClock.now()))
+    }
+
+    /// A session as the agent's own role.
+    func openSession() throws(PostgresError) -> Session {
+        try Session.open(site.localParameters, until: Deadline.after(.seconds(5)))
+    }
+
+    func note(_ text: String) {
+        Log.notice(text)
+        progress(text)
+    }
+
+    // MARK: start and stop
+
+    func startStandby(_ configuration: ManagedConfiguration) throws {
+        if try door.state().postmaster != nil {
+            guard Files.exists(site.standbySignal) else {
+                throw PostgresError.refused("starting the standby", "Postgres runs as a primary")
+            }
+            return
+        }
+        try DataDirectory.check(site)
+        try gate.close()
+        try Files.removeDurably(site.data("recovery.signal"))
+        try Files.replaceDurably(site.standbySignal, [])
+        try prepareStart(configuration)
+        let control = try ControlData.read(site)
+        let removed = try wal.sanitize(for: control, limit: configuration.timeline)
+        if !removed.isEmpty {
+            note(
+                "removed history files that lead elsewhere: \(removed.map(WALNames.history).joined(separator: ", "))"
+            )
+        }
+        try start(standby: true)
+    }
+
+    func startPrimary(_ configuration: ManagedConfiguration) throws {
+        let state = try door.state()
+        if state.postmaster != nil {
+            guard !Files.exists(site.standbySignal) else {
+                throw PostgresError.refused("starting the primary", "Postgres runs as a standby")
+            }
+            return
+        }
+        guard state.epoch != nil else {
+            throw PostgresError.refused("starting the primary", "the guard is not armed")
+        }
+        try DataDirectory.check(site)
+        try gate.close()
+        try prepareStart(configuration)
+        for name in ["standby.signal", "recovery.signal"] { try Files.removeDurably(site.data(name)) }
+        try start(standby: false)
+        // The cluster knows this database now: it is no leftover of an attempt any more.
+        try Files.removeDurably(site.foundingMarker)
+    }
+
+    private func prepareStart(_ configuration: ManagedConfiguration) throws {
+        _ = try settings.write(configuration)
+        let removed = try settings.cleanAutomaticFile()
+        if !removed.isEmpty { noteRemoved(removed) }
+        if !Files.isDirectory(site.socketDirectory) { try Files.makeDirectory(site.socketDirectory) }
+    }
+
+    func noteRemoved(_ keys: [String]) {
+        note(
+            "removed from postgresql.auto.conf, since matriarchd manages them: \(keys.joined(separator: ", "))"
+        )
+    }
+
+    /// A start is over when Postgres takes sessions, or has been at its recovery for so long that others may report.
+    private static let startPatience = Duration.seconds(3)
+
+    private func start(standby: Bool) throws {
+        let state = try door.start(standby: standby, settings.arguments, gate.environment)
+        guard let pid = state.postmaster else {
+            throw PostgresError.refused("starting Postgres", "the guard says that it does not run")
+        }
+        let deadline = Deadline.after(Self.startPatience)
+        while !Deadline.isPast(deadline) {
+            guard let entry = ProcessTable.entry(pid), entry.state != "Z" else { break }
+            if answers() { return }
+            Deadline.pause(.milliseconds(10))
+        }
+        if try door.state().postmaster == nil { throw startFailure() }
+    }
+
+    private func answers() -> Bool {
+        (try? Session.open(site.localParameters, until: Deadline.after(.seconds(1)))) != nil
+    }
+
+    /// Postgres's own log says most; what it can say of its settings it is asked for here.
+    private func startFailure() -> PostgresError {
+        var reason = "Postgres ended at once; its log says why"
+        do {
+            _ = try site.run(
+                "postgres", ["-D", site.dataDirectory] + settings.arguments + ["-C", "data_directory"],
+                limit: 10)
+        } catch {
+            reason = "Postgres ended at once: \(error)"
+        }
+        return PostgresError.refused("starting Postgres", reason)
+    }
+
+    /// What the guard needs for a kill after its bound.
+    private static let killPatience = Duration.seconds(5)
+
+    func stop(_ bound: Duration) throws {
+        if try door.state().postmaster != nil {
+            let milliseconds = UInt32(clamping: max(0, bound.milliseconds))
+            _ = try door.ask(.stop(.fast, boundMilliseconds: milliseconds))
+            guard try door.awaitDeath(until: Deadline.after(bound + Self.killPatience)) else {
+                throw PostgresError(.timedOut, "stopping Postgres", "processes are left that can't be ended")
+            }
+        }
+        try gate.close()
+    }
+
+    func checkpoint() throws {
+        let session = try openSession()
+        _ = try session.query("checkpoint", until: Deadline.after(.seconds(600)))
+    }
+}
+
+/// The credentials that were last seen to work here, so that they are tried once and not at each configuration.
+final class VerifiedCredentials: Sendable {
+    private let last = Mutex<Credentials?>(nil)
+
+    func holds(_ credentials: Credentials) -> Bool { last.withLock { $0 == credentials } }
+    func note(_ credentials: Credentials) { last.withLock { $0 = credentials } }
+}

@@ -1,0 +1,40 @@
+internal import Platform
+
+/// A reason not to start at all, which editing, chown or another binary mends (exit status 78).
+public struct PreflightFailure: Error, Hashable, Sendable, CustomStringConvertible {
+    public let description: String
+}
+
+extension PostgresSite {
+    /// Looks whether Postgres can run here before anything is begun.
+    ///
+    /// - Throws: with what is wrong and what would be right.
+    public func preflight() throws(PreflightFailure) {
+        guard OwnUser.uid != 0 else {
+            throw PreflightFailure(
+                description: "Postgres refuses to run as root: start matriarchd as the user that owns "
+                    + "\(dataDirectory), such as postgres")
+        }
+        for name in ["postgres", "initdb", "pg_basebackup", "pg_controldata"]
+        where !Files.exists(program(name)) {
+            throw PreflightFailure(
+                description: "\(program(name)) is missing: install PostgreSQL's server, or set "
+                    + "postgres_bin_directory to where its programs are")
+        }
+        do {
+            let version = try DataDirectory.binaryVersion(self)
+            guard let major = Int(version), Self.supported.contains(major) else {
+                throw PreflightFailure(
+                    description: "\(binDirectory) has Postgres \(version): \(Self.supported.lowerBound) to "
+                        + "\(Self.supported.upperBound) can be used")
+            }
+            if !DataDirectory.isAbsent(self) { try DataDirectory.check(self) }
+        } catch let failure as PreflightFailure {
+            throw failure
+        } catch {
+            throw PreflightFailure(description: "\(error)")
+        }
+    }
+
+    static let supported = 14...18
+}

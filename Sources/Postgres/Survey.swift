@@ -1,0 +1,253 @@
+internal import Consensus
+internal import Platform
+internal import Supervision
+
+/// Looks at the local Postgres and says what is there. Keeps its session between looks.
+///
+/// Not thread-safe: each thread that looks has its own.
+final class Survey {
+    private let site: PostgresSite
+    private let gate: Gate
+    private var session: Session?
+    private var control: (stamp: Files.Stamp, data: ControlData)?
+    private var unansweredSince: Int64?
+    private var last: PostgresReport?
+    private var version: String?
+    private var fetchedRequirements: (at: Int64, missing: String?)?
+
+    /// For one question, a new session included.
+    static let budget = Duration.seconds(2)
+    /// Without an answer for so long Postgres is unresponsive.
+    static let patience = Duration.seconds(5)
+
+    init(_ site: PostgresSite) {
+        self.site = site
+        gate = Gate(site: site)
+    }
+
+    /// One look. Nil when Postgres did not answer this time, but has not been silent for long enough to say so.
+    func look() -> PostgresReport? {
+        guard let postmaster = Postmaster.find(site) else {
+            session = nil
+            unansweredSince = nil
+            return remember(stopped())
+        }
+        // Looked at before the positions: what is closed now can't bring them anything more.
+        let gateState = self.gateState(postmaster)
+        do {
+            var report = try ask(gateState)
+            report.takenAt = Self.now
+            unansweredSince = nil
+            return remember(report)
+        } catch let error as PostgresError {
+            session = nil
+            return unanswered(error, gateState)
+        } catch {
+            session = nil
+            return remember(running(.starting, gateState))
+        }
+    }
+
+    private static var now: Instant { Instant(nanoseconds: BootClock.now()) }
+
+    private func remember(_ report: PostgresReport) -> PostgresReport {
+        last = report
+        return report
+    }
+
+    private func gateState(_ postmaster: Postmaster) -> PostgresReport.Gate {
+        guard !gate.hasService, let receivers = try? postmaster.walReceivers(), receivers.isEmpty else {
+            return .open
+        }
+        return .closed
+    }
+
+    // MARK: running
+
+    private func ask(_ gateState: PostgresReport.Gate) throws -> PostgresReport {
+        let deadline = Deadline.after(Self.budget)
+        let session = try self.session ?? Session.open(site.localParameters, until: deadline)
+        self.session = session
+        let row =
+            try session.query(
+                """
+                select pg_is_in_recovery(), s.system_identifier, current_setting('server_version'),
+                       (select wait_event from pg_stat_activity where backend_type = 'startup')
+                from pg_control_system() s
+                """, until: deadline
+            ).first ?? []
+        guard row.count == 4 else { throw PostgresError(.lost, "asking for the role", "no answer") }
+        let report = PostgresReport(state: row[0] == "t" ? .standby : .primary, takenAt: Self.now)
+        var filled = report
+        filled.gate = gateState
+        filled.systemIdentifier = row[1].flatMap { UInt64($0) }
+        filled.version = row[2]?.split(separator: " ").first.map(String.init)
+        version = filled.version
+        filled.foundingMarker = foundingMarker
+        if filled.state == .standby {
+            try askStandby(session, &filled, startupWaits: row[3], deadline)
+        } else {
+            try askPrimary(session, &filled, deadline)
+        }
+        return filled
+    }
+
+    private func askStandby(
+        _ session: Session, _ report: inout PostgresReport, startupWaits: String?, _ deadline: Int64
+    ) throws {
+        let row =
+            try session.query(
+                """
+                select pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(), i.bytes_per_wal_segment,
+                       greatest(c.timeline_id, m.min_recovery_end_timeline),
+                       w.status, w.sender_host, w.sender_port, w.conninfo
+                from pg_control_init() i, pg_control_checkpoint() c, pg_control_recovery() m
+                     left join pg_stat_wal_receiver w on true
+                """, until: deadline
+            ).first ?? []
+        guard row.count == 8, let segment = row[2].flatMap({ UInt64($0) }),
+            let known = row[3].flatMap({ Timeline($0) })
+        else { throw PostgresError(.lost, "asking for positions", "no answer") }
+        let received = row[0].flatMap { LSN($0) }
+        report.replayed = row[1].flatMap { LSN($0) }
+        report.streaming = row[4] == "streaming"
+        if report.streaming, let host = row[5], let port = row[6] {
+            report.streamingFrom = "\(host):\(port)"
+            report.streamingName = row[7].flatMap(Self.applicationName)
+        }
+        if let end = [received, report.replayed].compactMap({ $0 }).max() {
+            let timeline = try WALDirectory(site.dataDirectory).timeline(
+                atEnd: end, segmentBytes: segment, knownToBe: known)
+            let position = Position(timeline: timeline, lsn: end)
+            report.position = position
+            // Without anything received in this postmaster's life there may be local WAL that is not replayed yet,
+            // unless the startup process waits for more to come.
+            let exhausted = received != nil || Self.waitsForMore.contains(startupWaits ?? "")
+            if report.gate == .closed, exhausted { report.settled = position }
+        }
+        report.unpromotable = unmetRequirement(session, deadline)
+    }
+
+    private static let waitsForMore: Set<String> = ["RecoveryRetrieveRetryInterval", "RecoveryWalStream"]
+
+    private func askPrimary(_ session: Session, _ report: inout PostgresReport, _ deadline: Int64) throws {
+        let row =
+            try session.query(
+                """
+                select p.lsn, left(pg_walfile_name(p.lsn), 8), c.timeline_id
+                from pg_control_checkpoint() c, (select pg_current_wal_flush_lsn() as lsn) p
+                """, until: deadline
+            ).first ?? []
+        guard row.count == 3, let lsn = row[0].flatMap({ LSN($0) }),
+            let timeline = row[1].flatMap({ Timeline($0, radix: 16) })
+        else { throw PostgresError(.lost, "asking for the position", "no answer") }
+        report.position = Position(timeline: timeline, lsn: lsn)
+        report.checkpointTimeline = row[2].flatMap { Timeline($0) }
+        let standbys = try session.query(
+            """
+            select application_name, state, flush_lsn, replay_lsn, extract(epoch from replay_lag)
+            from pg_stat_replication order by application_name
+            """, until: deadline)
+        report.standbys = standbys.cells.map { cell in
+            StandbyProgress(
+                name: cell[0] ?? "", state: cell[1] ?? "", flushed: cell[2].flatMap { LSN($0) },
+                replayed: cell[3].flatMap { LSN($0) }, lagSeconds: cell[4].flatMap { Double($0) })
+        }
+    }
+
+    /// "… application_name=matriarch:pg1:1 …" as the walreceiver shows its connection.
+    static func applicationName(_ conninfo: String) -> String? {
+        conninfo.split(separator: " ").first { $0.hasPrefix("application_name=") }.map { word in
+            word.dropFirst("application_name=".count).filter { $0 != "'" }
+        }
+    }
+
+    /// A standby whose settings are below its primary's stops replaying, and can't be promoted.
+    private func unmetRequirement(_ session: Session, _ deadline: Int64) -> String? {
+        if let known = fetchedRequirements, BootClock.now() - known.at < 30_000_000_000 {
+            return known.missing
+        }
+        guard let required = (try? controlData())?.required, !required.isEmpty,
+            let settings = try? session.query(
+                "select name, setting from pg_settings where name = any(string_to_array($1, ','))",
+                [required.keys.sorted().joined(separator: ",")], until: deadline)
+        else { return nil }
+        let low = settings.cells.compactMap { cell -> String? in
+            guard let name = cell[0], let has = cell[1].flatMap({ Int($0) }), let needs = required[name],
+                has < needs
+            else { return nil }
+            return "\(name) = \(has) is below the primary's \(needs)"
+        }
+        let missing = low.sorted().first
+        fetchedRequirements = (BootClock.now(), missing)
+        return missing
+    }
+
+    // MARK: not answering
+
+    private func unanswered(_ error: PostgresError, _ gateState: PostgresReport.Gate) -> PostgresReport? {
+        switch error.kind {
+        case .server(let state) where state == .cannotConnectNow:
+            unansweredSince = nil
+            return remember(running(.starting, gateState))
+        case .server(let state) where state.isAuthorization || state == .tooManyConnections:
+            // Alive, but our way in is blocked: that is for a person to mend, not a reason to fail over.
+            Log.warning("the agent can't ask Postgres", [("error", error.description)])
+            unansweredSince = nil
+            return remember(running(roleOnDisk, gateState))
+        case .unreachable where last?.state != .primary && last?.state != .standby:
+            return remember(running(.starting, gateState))
+        default: break
+        }
+        let since = unansweredSince ?? BootClock.now()
+        unansweredSince = since
+        guard Duration.nanoseconds(BootClock.now() - since) >= Self.patience else { return nil }
+        Log.warning("Postgres does not answer", [("error", error.description)])
+        return remember(running(.unresponsive, gateState))
+    }
+
+    private var roleOnDisk: PostgresReport.State {
+        Files.exists(site.standbySignal) ? .standby : .primary
+    }
+
+    /// What can be said of a running Postgres without asking it.
+    private func running(_ state: PostgresReport.State, _ gateState: PostgresReport.Gate) -> PostgresReport {
+        var report = PostgresReport(state: state, takenAt: Self.now)
+        report.gate = gateState
+        report.systemIdentifier = (try? controlData())?.systemIdentifier
+        report.version = version
+        report.foundingMarker = foundingMarker
+        return report
+    }
+
+    // MARK: stopped
+
+    private func stopped() -> PostgresReport {
+        fetchedRequirements = nil
+        guard !DataDirectory.isAbsent(site) else { return PostgresReport(state: .absent, takenAt: Self.now) }
+        var report = PostgresReport(state: .stopped, takenAt: Self.now)
+        report.foundingMarker = foundingMarker
+        do {
+            try DataDirectory.check(site)
+            let control = try controlData()
+            report.systemIdentifier = control.systemIdentifier
+            report.settled = try control.end(of: site.dataDirectory)
+            report.position = report.settled ?? control.position
+            report.replayed = report.position?.lsn
+        } catch {
+            report.unusable = "\(error)"
+        }
+        report.takenAt = Self.now
+        return report
+    }
+
+    private var foundingMarker: Term? { DataDirectory.foundingMarker(site) }
+
+    private func controlData() throws -> ControlData {
+        let stamp = Files.stamp(site.data("global/pg_control"))
+        if let control, control.stamp == stamp { return control.data }
+        let data = try ControlData.read(site)
+        if let stamp { control = (stamp, data) }
+        return data
+    }
+}

@@ -1,0 +1,122 @@
+internal import Consensus
+internal import Platform
+internal import Supervision
+
+/// How Postgres names what lies in pg_wal.
+enum WALNames {
+    static func history(_ timeline: Timeline) -> String { hexadecimal(timeline) + ".history" }
+
+    static func timeline(ofHistory name: String) -> Timeline? {
+        guard name.hasSuffix(".history"), name.utf8.count == 16 else { return nil }
+        return Timeline(name.prefix(8), radix: 16)
+    }
+
+    static func segment(_ position: LSN, timeline: Timeline, segmentBytes: UInt64) -> String {
+        let number = position.bytes / segmentBytes
+        let perFile = (UInt64(1) << 32) / segmentBytes
+        return hexadecimal(timeline) + hexadecimal(UInt32(number / perFile))
+            + hexadecimal(UInt32(number % perFile))
+    }
+
+    private static func hexadecimal(_ value: UInt32) -> String {
+        let digits = String(value, radix: 16, uppercase: true)
+        return String(repeating: "0", count: 8 - digits.count) + digits
+    }
+}
+
+/// A timeline's ancestors and where each of them was left.
+struct TimelineHistory: Hashable {
+    struct Branch: Hashable {
+        var timeline: Timeline
+        var left: LSN
+    }
+
+    /// Oldest first. Empty in a placeholder.
+    var branches: [Branch]
+
+    init(parsing text: String) {
+        branches = text.split(whereSeparator: \.isNewline).compactMap { line in
+            let words = line.split { $0 == "\t" || $0 == " " }
+            guard words.count >= 2, let timeline = Timeline(words[0]), let left = LSN(String(words[1])) else {
+                return nil
+            }
+            return Branch(timeline: timeline, left: left)
+        }
+    }
+
+    /// Where this timeline begins.
+    var start: LSN? { branches.last?.left }
+
+    func left(_ timeline: Timeline) -> LSN? { branches.first { $0.timeline == timeline }?.left }
+}
+
+/// The directory pg_wal, as far as timelines are concerned (protocol: Timelines).
+struct WALDirectory {
+    let path: String
+
+    init(_ dataDirectory: String) { path = dataDirectory + "/pg_wal" }
+
+    /// The text that makes Postgres pass over a number.
+    static let placeholder = "# burnt: this timeline is never to be followed\n"
+
+    func historyTimelines() throws(SystemError) -> [Timeline] {
+        try Files.list(path).compactMap(WALNames.timeline(ofHistory:)).sorted()
+    }
+
+    /// Nil when there is no such file.
+    func history(_ timeline: Timeline) -> TimelineHistory? {
+        guard let text = try? Files.readText("\(path)/\(WALNames.history(timeline))") else { return nil }
+        return TimelineHistory(parsing: text)
+    }
+
+    /// The timeline that the log is on where it ends at `end`: the newest one whose history is here, which has begun
+    /// by then, and of which there is WAL at that place.
+    ///
+    /// A timeline counts only from where it begins: before that the same bytes are its parent's.
+    func timeline(atEnd end: LSN, segmentBytes: UInt64, knownToBe least: Timeline) throws(SystemError)
+        -> Timeline
+    {
+        let last = LSN(end.bytes == 0 ? 0 : end.bytes - 1)
+        for candidate in try historyTimelines().reversed() where candidate > least {
+            guard let start = history(candidate)?.start, end >= start else { continue }
+            let name = WALNames.segment(last, timeline: candidate, segmentBytes: segmentBytes)
+            if Files.exists("\(path)/\(name)") { return candidate }
+        }
+        return least
+    }
+
+    /// Removes history files, and makes that last.
+    func removeHistories(where isUnwanted: (Timeline) -> Bool) throws(SystemError) -> [Timeline] {
+        let unwanted = try historyTimelines().filter(isUnwanted)
+        for timeline in unwanted { try Files.removeDurably("\(path)/\(WALNames.history(timeline))") }
+        return unwanted
+    }
+
+    /// Removes the history files that would lead a start astray: Postgres follows the newest one that it finds.
+    ///
+    /// - Parameter limit: the newest timeline that may be followed; nil while the cluster's history is unknown.
+    func sanitize(for control: ControlData, limit: Timeline?) throws(SystemError) -> [Timeline] {
+        let own = control.timeline
+        var newest = own
+        // Who was writing replays its own log to its own end first: what it wrote past a branch must show.
+        if control.wasRecovering {
+            for candidate in try historyTimelines() where candidate > own && candidate <= limit ?? .max {
+                guard let left = history(candidate)?.left(own), left >= control.position.lsn else { continue }
+                newest = candidate
+            }
+        }
+        return try removeHistories { $0 > newest }
+    }
+
+    /// Makes Postgres choose exactly `timeline` at its next promotion: it takes the number after the last one in an
+    /// unbroken row of history files.
+    func reserve(_ timeline: Timeline, from current: Timeline) throws(SystemError) {
+        _ = try removeHistories { $0 >= timeline }
+        guard current < timeline else { return }
+        for number in current + 1..<max(timeline, current + 1) {
+            let file = "\(path)/\(WALNames.history(number))"
+            if Files.exists(file) { continue }
+            try Files.replaceDurably(file, Array(Self.placeholder.utf8))
+        }
+    }
+}
