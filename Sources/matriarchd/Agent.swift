@@ -1,0 +1,188 @@
+import Config
+import Consensus
+import Peers
+import Platform
+import Postgres
+import Supervision
+
+/// The interpreter: feeds the node what happens and carries out what it asks for. Nothing is decided here.
+///
+/// All of it runs on the control thread; whatever could wait runs elsewhere and comes back as an event.
+final class Agent {
+    let loop: EventLoop
+    let configuration: Configuration
+    let journal: EventJournal
+    let publisher: StatusPublisher
+    let network: PeerNetwork
+    let guardKeeper: GuardKeeper
+    let proxyLink: ProxyLink?
+    let executor: PostgresExecutor
+    let bystander: PeerQuestions
+    private(set) var node: Node
+    private let states: StateWriter
+    private let directory: StateDirectory
+    private var waiting: [NodeEvent] = []
+    private var isStepping = false
+    private var timer: TimerID?
+    private var answers: [RequestID: (CommandAnswer) -> Void] = [:]
+    private var nextRequest: RequestID = 1
+    private(set) var exitCode: Int32?
+    var onExit: (() -> Void)?
+
+    init(_ parts: Parts) {
+        loop = parts.loop
+        configuration = parts.configuration
+        journal = parts.journal
+        publisher = parts.publisher
+        network = parts.network
+        guardKeeper = parts.guardKeeper
+        proxyLink = parts.proxyLink
+        executor = parts.executor
+        states = parts.states
+        directory = parts.directory
+        node = parts.node
+        bystander = PeerQuestions()
+        bystander.agent = self
+        network.delegate = self
+    }
+
+    struct Parts {
+        var loop: EventLoop
+        var configuration: Configuration
+        var journal: EventJournal
+        var publisher: StatusPublisher
+        var network: PeerNetwork
+        var guardKeeper: GuardKeeper
+        var proxyLink: ProxyLink?
+        var executor: PostgresExecutor
+        var states: StateWriter
+        var directory: StateDirectory
+        var node: Node
+    }
+
+    static func now() -> Instant { Instant(nanoseconds: BootClock.now()) }
+
+    /// Takes one event; those that come up while it is carried out wait for their turn.
+    func feed(_ event: NodeEvent) {
+        waiting.append(event)
+        guard !isStepping else { return }
+        isStepping = true
+        while !waiting.isEmpty {
+            let next = waiting.removeFirst()
+            for effect in node.step(next, at: Agent.now()) { perform(effect) }
+        }
+        isStepping = false
+        rearm()
+        publisher.publish(node, at: Agent.now())
+    }
+
+    private func rearm() {
+        if let timer { loop.cancel(timer) }
+        timer = loop.at(node.nextWake.nanoseconds) { [unowned self] in
+            timer = nil
+            feed(.tick)
+        }
+    }
+
+    private func perform(_ effect: NodeEffect) {
+        switch effect {  // no `default`: a new effect must not compile until it is handled
+        case .persist(let state, let token): states.write(state, token)
+        case .storePromise(let promise): store(promise)
+        case .send(let envelope, let destination): send(envelope, to: destination)
+        case .armGuard(let epoch, let deadline): guardKeeper.arm(epoch: epoch, deadline: deadline)
+        case .disarmGuard(let epoch): guardKeeper.disarm(epoch: epoch)
+        case .killPostgres(let reason): guardKeeper.kill(reason: reason)
+        case .postgres(let job, let order): executor.perform(job, order)
+        case .cancelOrder(let job): executor.cancel(job)
+        case .route(let route): proxyLink?.route(route)
+        case .connect(let peers): network.setPeers(peers.map(Agent.target))
+        case .answer(let request, let answer): answers.removeValue(forKey: request)?(answer)
+        case .record(let event): journal.append(event)
+        case .exit: finish()
+        }
+    }
+
+    /// A promise that can't be remembered must not be given: the process ends, and its successor waits a boot's time.
+    private func store(_ promise: Promise) {
+        do { try directory.store(promise) } catch {
+            Log.error("a promise can't be kept in \(directory.runtime): \(error)")
+            Log.flush()
+            fatalError("a promise can't be kept")
+        }
+    }
+
+    private func finish() {
+        exitCode = 0
+        onExit?()
+    }
+
+    // MARK: commands
+
+    /// Asks the node; the answer comes on the loop.
+    func request(_ command: Command, _ answer: @escaping (CommandAnswer) -> Void) {
+        let request = nextRequest
+        nextRequest += 1
+        answers[request] = answer
+        feed(.requested(request, command))
+    }
+
+    // MARK: links
+
+    private static func target(_ peer: Supervision.PeerAddress) -> PeerTarget {
+        let isGroup = peer.host.hasPrefix(seedGroupPrefix)
+        let host = isGroup ? String(peer.host.dropFirst(seedGroupPrefix.count)) : peer.host
+        return PeerTarget(
+            name: peer.member?.name, host: host, port: UInt16(clamping: peer.port), isGroup: isGroup)
+    }
+
+    /// Marks a seed that stands for all addresses of a name (`dns:NAME` in `peers`).
+    static let seedGroupPrefix = "dns:"
+
+    func send(_ envelope: Envelope, to destination: Destination) {
+        let frame: [UInt8]
+        do { frame = try EnvelopeCodec.encode(envelope) } catch {
+            Log.error("a message can't be sent: \(error)")
+            return
+        }
+        switch destination {
+        case .member(let member):
+            network.send(frame, to: .name(member.name), coalescing: envelope.coalescing)
+        case .channel(let channel):
+            network.answer(frame, on: ConnectionID(channel), coalescing: envelope.coalescing)
+        case .everyone: network.sendToAll(frame, coalescing: envelope.coalescing)
+        }
+    }
+}
+
+extension Agent: PeerNetworkDelegate {
+    func received(_ frame: [UInt8], from peer: PeerIdentity, via: Via) {
+        let envelope: Envelope
+        do { envelope = try EnvelopeCodec.decode(frame) } catch {
+            Log.warning("a message of \(peer.name) is not understood: \(error)")
+            return
+        }
+        let sender = Sender(member: MemberID(peer.name), instance: peer.instance, nonce: peer.nonce)
+        var channel: Channel?
+        if case .incoming(let connection) = via { channel = connection.number }
+        switch envelope.body {
+        case .question(let id, let text): bystander.answer(id, text, from: sender, on: channel)
+        case .reply(let id, let text): bystander.take(id, text, from: sender)
+        default: feed(.received(envelope, from: sender, channel: channel))
+        }
+    }
+
+    func connected(_ peer: PeerIdentity, via: Via) {
+        Log.debug("link to \(peer.name) is open", [("via", "\(via)")])
+    }
+
+    func disconnected(_ peer: PeerIdentity, via: Via) {
+        Log.debug("link to \(peer.name) has ended", [("via", "\(via)")])
+    }
+
+    func refused(_ reason: RefusalReason, address: String) {
+        journal.append(
+            EventRecord(
+                at: Agent.now(), term: node.term, member: node.settings.member.id, kind: "peer-refused",
+                level: .warning, text: "\(address) was refused: \(reason)"))
+    }
+}

@@ -1,0 +1,121 @@
+import Consensus
+import Control
+import FoundationEssentials
+import HTTP
+import Platform
+import Supervision
+
+/// Answers what comes in over the control socket, from the node's view and through the node.
+final class ControlDesk: ControlServerDelegate {
+    /// Clients that follow the events.
+    private static let followerLimit = 16
+
+    private unowned let agent: Agent
+    private var server: ControlServer?
+    private var followers: [ControlRequestID: String?] = [:]
+
+    init(agent: Agent) { self.agent = agent }
+
+    func start(_ path: String, _ loop: EventLoop) throws {
+        server = try ControlServer(path: path, loop: loop, delegate: self)
+        agent.journal.onEvent = { [unowned self] event in tellFollowers(event) }
+    }
+
+    func stop() { server?.stop() }
+
+    func control(
+        _ id: ControlRequestID, asks entry: CommandEntry, arguments: [String: String], by: ControlCredentials
+    ) {
+        switch entry.name {
+        case "status": status(id)
+        case "member list": members(id)
+        case "events": events(id, arguments)
+        case "failover": failover(id, arguments)
+        default: server?.finish(id, .usage, reason: "\(entry.name) is not for the agent")
+        }
+    }
+
+    func controlClientLeft(_ id: ControlRequestID) { followers[id] = nil }
+
+    private func status(_ id: ControlRequestID) {
+        let report = StatusPublisher.dated(agent.node.status(at: Agent.now()))
+        reply(id, report)
+    }
+
+    private func reply(_ id: ControlRequestID, _ value: some Encodable) {
+        guard let json = try? JSONEncoder().encode(value) else {
+            server?.finish(id, .refused, reason: "the answer can't be put into words")
+            return
+        }
+        server?.send(id, data: Array(json))
+        server?.finish(id, .done)
+    }
+
+    /// A member as people list them; its passwords stay in the document.
+    private struct MemberLine: Codable {
+        var name: String
+        var address: String
+        var region: String
+        var kind: String
+        var voter: Bool
+        var incarnation: Int
+        var tags: [String]
+    }
+
+    private func members(_ id: ControlRequestID) {
+        let document = agent.node.document
+        let lines = (document?.members ?? []).map { member in
+            MemberLine(
+                name: member.id.name, address: member.address, region: member.region,
+                kind: member.kind.rawValue,
+                voter: document?.voters.contains(member.id) ?? false, incarnation: member.incarnation,
+                tags: member.tags)
+        }
+        reply(id, lines)
+    }
+
+    private func events(_ id: ControlRequestID, _ arguments: [String: String]) {
+        let node = arguments["node"]
+        let follow = arguments["follow"] != nil
+        agent.bystander.gatherEvents { [weak self] events, silent in
+            guard let self else { return }
+            for event in events where node == nil || event.node == node { send(event, to: id) }
+            if !silent.isEmpty { server?.send(id, line: "no word from \(silent.joined(separator: ", "))") }
+            guard follow else {
+                server?.finish(id, .done)
+                return
+            }
+            guard followers.count < ControlDesk.followerLimit else {
+                server?.finish(id, .tryAgain, reason: "\(ControlDesk.followerLimit) clients follow already")
+                return
+            }
+            followers[id] = .some(node)
+        }
+    }
+
+    private func tellFollowers(_ event: LoggedEvent) {
+        for (id, node) in followers where node == nil || node == event.node { send(event, to: id) }
+    }
+
+    private func send(_ event: LoggedEvent, to id: ControlRequestID) {
+        guard let json = try? JSONEncoder().encode(event) else { return }
+        server?.send(id, data: Array(json))
+    }
+
+    private func failover(_ id: ControlRequestID, _ arguments: [String: String]) {
+        let target = arguments["to"].map { MemberID($0) }
+        let command = Command.switchover(
+            target: target, dryRun: arguments["dry-run"] != nil, reason: "command")
+        agent.request(command) { [weak self] answer in self?.conclude(id, answer) }
+    }
+
+    private func conclude(_ id: ControlRequestID, _ answer: CommandAnswer) {
+        switch answer.verdict {
+        case .accepted:
+            if let json = try? JSONEncoder().encode(answer) { server?.send(id, data: Array(json)) }
+            server?.finish(id, .done)
+        case .refused: server?.finish(id, .refused, reason: answer.reason)
+        case .tryAgain: server?.finish(id, .tryAgain, reason: answer.reason)
+        }
+    }
+}

@@ -1,0 +1,172 @@
+import Config
+import Consensus
+import Glibc
+import Platform
+import Supervision
+
+/// The agent's hand on the guard: keeps the connection, starts a guard where none runs, and tells the node what the
+/// guard knows. When the guard is gone or mute, the agent ends Postgres itself before it says so.
+final class GuardKeeper {
+    /// Between attempts to connect, in nanoseconds.
+    private static let retryEvery: Int64 = 20_000_000
+    /// A guard that was just started gets this long before another is.
+    private static let startEvery: Int64 = 1_000_000_000
+
+    private let loop: EventLoop
+    private let program: GuardProgram
+    private let spawns: Bool
+    /// An answer later than this counts as none: the time between the begin of a demotion and its end.
+    private let patience: Int64
+    private let cleaner: WorkerThread
+    private let session: Int64
+    private var link: GuardLink?
+    private var lastStart: Int64 = 0
+    private var known: GuardState?
+    private var isLeaving = false
+    var onReport: ((GuardReport) -> Void)?
+    var onLost: (() -> Void)?
+
+    /// - Parameter spawns: false where a service manager starts the guard.
+    init(loop: EventLoop, program: GuardProgram, patience: Duration, spawns: Bool) throws {
+        self.loop = loop
+        self.program = program
+        self.spawns = spawns
+        self.patience = patience.nanoseconds
+        session = BootClock.now()
+        cleaner = try WorkerThread(name: "fence", loop: loop, capacity: 4)
+    }
+
+    var agentSession: Int64 { session }
+
+    // MARK: what the node asks for
+
+    func arm(epoch: Term, deadline: Instant) {
+        let request: GuardRequest =
+            known?.epoch == epoch
+            ? .renew(epoch: epoch, deadline: deadline.nanoseconds)
+            : .arm(epoch: epoch, deadline: deadline.nanoseconds)
+        ask(request)
+    }
+
+    func disarm(epoch: Term) { ask(.disarm(epoch: epoch)) }
+
+    func kill(reason: String) {
+        Log.warning("ending Postgres: \(reason)")
+        ask(.kill)
+    }
+
+    /// Lets the guard end too: only after Postgres is stopped, where nothing else ends it.
+    func leave() {
+        isLeaving = true
+        if spawns, let pid = link?.guardProcess { Glibc.kill(pid, SIGTERM) }
+        link?.close()
+        link = nil
+    }
+
+    // MARK: the connection
+
+    func connect() {
+        guard !isLeaving, link == nil else { return }
+        do {
+            let opened = try GuardLink(
+                loop: loop, socketPath: program.socketPath, onEvent: { [weak self] in self?.take($0) },
+                onClosed: { [weak self] in self?.lost($0) })
+            link = opened
+            opened.send(.hello(session: session), timeoutNanoseconds: patience) { [weak self] result in
+                self?.take(result, of: .hello(session: 0))
+            }
+        } catch {
+            startGuard()
+            loop.at(BootClock.now() + GuardKeeper.retryEvery) { [weak self] in self?.connect() }
+        }
+    }
+
+    private func startGuard() {
+        let now = BootClock.now()
+        guard spawns, now - lastStart >= GuardKeeper.startEvery else { return }
+        lastStart = now
+        do {
+            _ = try program.launch()
+            Log.info("started the guard")
+        } catch { Log.error("the guard can't be started: \(error)") }
+    }
+
+    private func ask(_ request: GuardRequest) {
+        guard let link else { return }
+        link.send(request, timeoutNanoseconds: patience) { [weak self] in self?.take($0, of: request) }
+    }
+
+    private func take(_ result: Result<GuardAnswer, GuardFailure>, of request: GuardRequest) {
+        switch result {
+        case .success(.done(let state)): report(state)
+        case .success(.pending(let state, let survivors)):
+            Log.error("Postgres can't be ended yet, processes sit in the kernel: \(survivors)")
+            report(state)
+        case .success(.refused(let state, let reason, let explanation)):
+            if reason == "superseded" { return superseded() }
+            Log.warning("the guard refuses \(request): \(explanation)", [("reason", reason)])
+            report(state)
+        case .failure: break  // `lost` follows
+        }
+    }
+
+    /// A newer agent runs on this node: this one has nothing more to say.
+    private func superseded() {
+        Log.error("a newer matriarchd has taken over this node's guard")
+        Log.flush()
+        _exit(1)
+    }
+
+    private func take(_ event: GuardEvent) {
+        switch event.kind {
+        case .exited: Log.notice("Postgres has ended", [("how", GuardKeeper.describe(event.state.exit))])
+        case .killed: Log.notice("Postgres was ended, no process of it is left")
+        case .fenced(let reason): Log.warning("the guard ends Postgres", [("reason", reason)])
+        }
+        report(event.state)
+    }
+
+    private func report(_ state: GuardState) {
+        known = state
+        onReport?(
+            GuardReport(
+                epoch: state.epoch, deadline: Instant(nanoseconds: state.deadline),
+                highestDisarmed: state.disarmed, isPostgresAlive: state.postmaster != nil,
+                lastExit: GuardKeeper.describe(state.exit)))
+    }
+
+    private static func describe(_ exit: GuardState.Exit?) -> String {
+        guard let exit else { return "not started yet" }
+        return exit.code < 0 ? "signal \(-exit.code)" : "exit status \(exit.code)"
+    }
+
+    /// The guard is gone or mute. Whatever of Postgres is left is ended here, with proof, before another guard is
+    /// asked for: nobody would end it in time.
+    private func lost(_ failure: GuardFailure) {
+        guard !isLeaving else { return }
+        Log.error("\(failure): ending Postgres without it")
+        let mute = link?.guardProcess
+        link = nil
+        known = nil
+        onLost?()
+        let directory = program.dataDirectory
+        do {
+            try cleaner.submit(
+                { GuardKeeper.clean(directory, mute) },
+                then: { [weak self] failure in
+                    if let failure { Log.error("Postgres is not proven dead: \(failure)") }
+                    self?.connect()
+                })
+        } catch { Log.error("\(error)") }
+    }
+
+    /// - Returns: what is left, if anything is.
+    private static func clean(_ directory: String, _ mute: Int32?) -> String? {
+        if let mute { Glibc.kill(mute, SIGKILL) }
+        do {
+            try ProcessTable.killAll(
+                inDirectory: directory, uid: geteuid(), until: BootClock.now() + 5_000_000_000)
+            return nil
+        } catch { return "\(error)" }
+    }
+}

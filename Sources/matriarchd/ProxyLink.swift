@@ -1,0 +1,110 @@
+import Consensus
+import Glibc
+import Platform
+import Proxy
+import Supervision
+
+/// Keeps the proxy running and told. The proxy is a process of its own: sessions outlive this agent.
+final class ProxyLink {
+    struct Place {
+        var runtime: String
+        var listenAddress: String
+        var port: Int
+        var cluster: String
+    }
+
+    /// A proxy that is gone is started again this often at most, in nanoseconds.
+    private static let restartEvery: Int64 = 1_000_000_000
+
+    private let loop: EventLoop
+    private let place: Place
+    private let lease: Duration
+    private let resolver: Resolver
+    private let spawns: Bool
+    private var client: ProxyClient?
+    private var isLeaving = false
+    private var lastStart: Int64 = 0
+    private var newest: Route?
+    private var addresses: [String: SocketAddress] = [:]
+
+    /// - Parameter spawns: false where a service manager starts the proxy.
+    init(loop: EventLoop, place: Place, lease: Duration, spawns: Bool) throws {
+        self.loop = loop
+        self.place = place
+        self.lease = lease
+        self.spawns = spawns
+        resolver = try Resolver(loop: loop)
+    }
+
+    func start() {
+        client = ProxyClient(
+            loop: loop, runtimeDirectory: place.runtime, session: UInt64(BootClock.now()),
+            cluster: place.cluster
+        ) { [weak self] report in
+            switch report {
+            case .connected: Log.debug("the proxy listens to this agent")
+            case .lost(let reason): self?.lost(reason)
+            case .refused(let reason): Log.error("the proxy does not follow this agent: \(reason)")
+            }
+        }
+    }
+
+    private func lost(_ reason: String) {
+        guard !isLeaving else { return }
+        guard spawns else { return Log.warning("no word from the proxy: \(reason)") }
+        let now = BootClock.now()
+        guard now - lastStart >= ProxyLink.restartEvery else {
+            loop.at(lastStart + ProxyLink.restartEvery) { [weak self] in self?.lost(reason) }
+            return
+        }
+        lastStart = now
+        do {
+            try Companions.start(
+                "matriarch-proxy",
+                [
+                    "--runtime-directory", place.runtime, "--listen-address", place.listenAddress, "--port",
+                    String(place.port),
+                ])
+        } catch { Log.error("the proxy can't be started: \(error)") }
+    }
+
+    func route(_ route: Route) {
+        newest = route
+        switch route {
+        case .hold(let reason): client?.send(.hold(reason: reason))
+        case .primary(let epoch, let host, let port, let validUntil):
+            guard let address = address(host, port) else { return }
+            client?.send(
+                .route(
+                    ProxyRoute(
+                        target: ProxyTarget(epoch: epoch, address: address),
+                        validUntil: validUntil.nanoseconds,
+                        cutAfter: lease.nanoseconds)))
+        }
+    }
+
+    /// Numeric at once; a name once it is known, and as it was last known.
+    private func address(_ host: String, _ port: Int) -> SocketAddress? {
+        if let numeric = SocketAddress(host: host, port: UInt16(clamping: port)) { return numeric }
+        if let known = addresses[host] { return known.withPort(UInt16(clamping: port)) }
+        resolver.resolve(host, port: UInt16(clamping: port)) { [weak self] answer in
+            guard let self, let first = answer.addresses.first else { return }
+            addresses[host] = first
+            if let newest { route(newest) }
+        }
+        return nil
+    }
+
+    /// The node ends: where the agent started the proxy, it ends with it.
+    func leave() {
+        isLeaving = true
+        let process = client?.proxyProcess
+        client?.stop()
+        if spawns, let process { kill(process, SIGTERM) }
+    }
+
+    func ask(_ answer: @escaping (ProxyState?) -> Void) {
+        guard let client else { return answer(nil) }
+        client.askState(answer)
+    }
+}

@@ -1,0 +1,96 @@
+import Config
+import Consensus
+import HTTP
+import Peers
+import Platform
+import Postgres
+import Supervision
+
+/// Building the parts and wiring them to each other.
+extension Service {
+    func build(_ loop: EventLoop) throws -> Agent {
+        var directory = try StateDirectory(
+            path: configuration.stateDirectory, runtime: configuration.runtimeDirectory)
+        let settings = try configuration.nodeSettings()
+        let loaded = try directory.load(member: settings.member.id)
+        for notice in loaded.notices { Log.warning(notice) }
+        let site = postgresSite()
+        let nonce = SecureRandom.seed()
+        let node = Node(
+            settings: settings, durable: loaded.durable, promise: loaded.promise, sameBoot: loaded.sameBoot,
+            nonce: nonce, seed: SecureRandom.seed(), now: Agent.now())
+        let relay = Relay()
+        let keeper = try GuardKeeper(
+            loop: loop, program: try guardProgram(site), patience: configuration.timings.demoteMargin,
+            spawns: spawnsCompanions)
+        let states = try StateWriter(file: directory.writer()) { token in
+            loop.post { relay.agent?.feed(.persisted(token)) }
+        }
+        let executor = try PostgresExecutor(
+            loop: loop, site: site, guardSession: keeper.agentSession,
+            finished: { job, outcome in relay.agent?.feed(.postgresFinished(job, outcome)) },
+            progressed: { job, text in relay.agent?.feed(.postgresProgress(job, text)) },
+            reported: { report in relay.agent?.feed(.postgresReported(report)) })
+        let agent = Agent(
+            Agent.Parts(
+                loop: loop, configuration: configuration,
+                journal: try EventJournal(directory: configuration.stateDirectory, loop: loop),
+                publisher: StatusPublisher(
+                    initial: node.status(at: Agent.now()), readyLag: configuration.maximumLagOnFailover,
+                    credentials: CredentialFiles(directory: configuration.stateDirectory)),
+                network: try network(loop, loaded.durable.instance, nonce, settings), guardKeeper: keeper,
+                proxyLink: try proxyLink(loop), executor: executor, states: states, directory: directory,
+                node: node))
+        relay.agent = agent
+        keeper.onReport = { [unowned agent] in agent.feed(.guardReported($0)) }
+        keeper.onLost = { [unowned agent] in agent.feed(.guardLost) }
+        return agent
+    }
+
+    /// Lets callbacks be made before the agent that they lead to.
+    private final class Relay: @unchecked Sendable {
+        // Touched on the control thread only: the callbacks are posted there.
+        var agent: Agent?
+    }
+
+    private func postgresSite() -> PostgresSite {
+        PostgresSite(
+            dataDirectory: configuration.dataDirectory, binDirectory: configuration.postgresBinDirectory,
+            runtimeDirectory: configuration.runtimeDirectory, socketDirectory: configuration.runtimeDirectory,
+            port: configuration.postgresPort, listenAddresses: configuration.listenAddress,
+            clusterName: configuration.clusterName, adminRole: configuration.adminRole)
+    }
+
+    private func guardProgram(_ site: PostgresSite) throws -> GuardProgram {
+        GuardProgram(
+            executable: try Companions.path(of: "matriarch-guard"), runtimeDirectory: site.runtimeDirectory,
+            dataDirectory: site.dataDirectory, postgres: site.binDirectory + "/postgres")
+    }
+
+    /// Without a service manager the agent starts guard and proxy itself.
+    var spawnsCompanions: Bool { ChildProcess.ownEnvironment["MATRIARCH_UNITS"] != "separate" }
+
+    private func network(
+        _ loop: EventLoop, _ instance: String, _ nonce: UInt64, _ settings: NodeSettings
+    ) throws -> PeerNetwork {
+        let identity = LocalIdentity(
+            clusterName: configuration.clusterName, nodeName: configuration.nodeName, instance: instance,
+            nonce: nonce, agentVersion: Program.version,
+            advertised: Endpoint(
+                host: settings.member.address, port: UInt16(clamping: settings.member.peerPort)))
+        return try PeerNetwork(
+            loop: loop, identity: identity, secret: try configuration.loadSecret(),
+            listen: Endpoint(
+                host: configuration.listenAddress, port: UInt16(clamping: configuration.peerPort)))
+    }
+
+    private func proxyLink(_ loop: EventLoop) throws -> ProxyLink? {
+        guard configuration.proxyPort != 0 else { return nil }
+        return try ProxyLink(
+            loop: loop,
+            place: ProxyLink.Place(
+                runtime: configuration.runtimeDirectory, listenAddress: configuration.listenAddress,
+                port: configuration.proxyPort, cluster: configuration.clusterName),
+            lease: configuration.leaseDuration, spawns: spawnsCompanions)
+    }
+}

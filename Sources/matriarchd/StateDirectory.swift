@@ -1,0 +1,137 @@
+import Consensus
+import FoundationEssentials
+import Platform
+import Supervision
+
+/// Why the agent can't start; all of these are mended by editing, chown or freeing a port, and end with exit 78.
+struct StartError: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) { self.description = description }
+}
+
+/// The member's memory: the durable state in two slots, the promise in tmpfs, and the lock that keeps a second agent
+/// out.
+struct StateDirectory {
+    struct Loaded {
+        var durable: DurableState
+        var promise: Promise?
+        var sameBoot: Bool
+        var notices: [String]
+    }
+
+    let path: String
+    let runtime: String
+    private(set) var file: TwoSlotFile
+    private let lock: FileLock
+    private let boot: String
+
+    init(path: String, runtime: String) throws {
+        self.path = path
+        self.runtime = runtime
+        for directory in [path, runtime] {
+            do { try Files.makeDirectory(directory, mode: 0o700) } catch {
+                throw StartError(
+                    "\(directory): \(error.reason): it must be a directory that this user may write")
+            }
+        }
+        do { lock = try Files.lock("\(path)/lock") } catch {
+            throw StartError("state_directory = '\(path)': another matriarchd uses it (\(error))")
+        }
+        file = TwoSlotFile(directory: path)
+        do { boot = try BootID.current } catch {
+            throw StartError("which boot this is can't be read: \(error)")
+        }
+    }
+
+    /// Reads what is there; makes a new identity where nothing is. A corrupt state is never replaced.
+    mutating func load(member: MemberID) throws -> Loaded {
+        var loaded: Loaded
+        switch try read() {
+        case .empty:
+            let fresh = DurableState(instance: StateDirectory.newInstance(), member: member)
+            loaded = Loaded(
+                durable: fresh, sameBoot: false, notices: ["a new instance: no state in \(path) yet"])
+            do { try file.store(StateDirectory.encode(fresh)) } catch {
+                throw StartError("state_directory = '\(path)': \(error)")
+            }
+        case .corrupt(let damage):
+            throw StartError(
+                "the state in \(path) is damaged in both slots (\(damage)). It held this member's term, vote and "
+                    + "document; without it the member must not vote. Look at the disk; to come back as a new "
+                    + "instance that copies its data again, move state.a and state.b away and start")
+        case .loaded(let bytes, _, let damaged):
+            let durable = try decode(bytes)
+            guard durable.member == member else {
+                throw StartError(
+                    "the state in \(path) belongs to node_name = '\(durable.member)', this node is '\(member)': "
+                        + "set node_name = '\(durable.member)', or give this node a state_directory of its own"
+                )
+            }
+            loaded = Loaded(durable: durable, sameBoot: false, notices: [])
+            if let damaged {
+                loaded.notices.append("one state slot is damaged, the other is used: \(damaged)")
+            }
+        }
+        if let promise = readPromise() {
+            loaded.promise = promise
+            loaded.sameBoot = true
+        }
+        return loaded
+    }
+
+    private mutating func read() throws -> TwoSlotFile.Loaded {
+        do { return try file.load() } catch {
+            throw StartError(
+                "state_directory = '\(path)': \(error): this user must be able to read and write it")
+        }
+    }
+
+    private func decode(_ bytes: [UInt8]) throws -> DurableState {
+        do { return try JSONDecoder().decode(DurableState.self, from: Data(bytes)) } catch {
+            throw StartError(
+                "the state in \(path) is whole but not understood (\(error)): was it written by a newer "
+                    + "matriarchd? Install that version")
+        }
+    }
+
+    static func encode(_ durable: DurableState) -> [UInt8] {
+        do { return Array(try JSONEncoder().encode(durable)) } catch {
+            fatalError("the durable state can't be encoded: \(error)")
+        }
+    }
+
+    private static func newInstance() -> String {
+        SecureRandom.bytes(8).map { byte in
+            let text = String(byte, radix: 16)
+            return byte < 16 ? "0" + text : text
+        }.joined()
+    }
+
+    // MARK: the promise
+
+    private struct PromiseFile: Codable {
+        var boot: String
+        var promise: Promise
+    }
+
+    private var promisePath: String { "\(runtime)/promise.json" }
+
+    /// A promise counts only in the boot in which it was given: the clock that it is measured on ends with it.
+    private func readPromise() -> Promise? {
+        guard let bytes = try? Files.readAll(promisePath, limit: 4096),
+            let file = try? JSONDecoder().decode(PromiseFile.self, from: Data(bytes)),
+            file.boot == boot
+        else { return nil }
+        return file.promise
+    }
+
+    /// Into tmpfs, so without fsync; renamed into place, so never half.
+    func store(_ promise: Promise) throws {
+        let bytes = try JSONEncoder().encode(PromiseFile(boot: boot, promise: promise))
+        try Files.replaceQuickly(promisePath, Array(bytes), mode: 0o600)
+    }
+
+    /// The state file, for the thread that writes it.
+    func writer() -> TwoSlotFile { file }
+}

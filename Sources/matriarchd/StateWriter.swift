@@ -1,0 +1,59 @@
+import Platform
+import Supervision
+import Synchronization
+
+/// Writes the durable state on a thread of its own; the newest state stands for all before it.
+final class StateWriter: Sendable {
+    private struct Pending {
+        var newest: (state: DurableState, token: NodeToken)?
+        var isWriting = false
+    }
+
+    /// How long a failed write waits before it is tried again, in nanoseconds.
+    private static let retry: Int64 = 500_000_000
+
+    private let pending = Mutex(Pending())
+    private let signal: MessageQueue<Void>
+    private let file: Mutex<TwoSlotFile>
+    private let done: @Sendable (NodeToken) -> Void
+
+    /// - Parameter done: called on the writer's thread once everything up to the token is on disk.
+    init(file: TwoSlotFile, done: @escaping @Sendable (NodeToken) -> Void) throws {
+        self.file = Mutex(file)
+        self.done = done
+        signal = try MessageQueue(capacity: 4)
+    }
+
+    func start() throws {
+        try Thread.start(name: "state") { self.run() }
+    }
+
+    func write(_ state: DurableState, _ token: NodeToken) {
+        pending.withLock { $0.newest = (state, token) }
+        _ = signal.push(())
+    }
+
+    private func run() {
+        while true {
+            if signal.takeAll().isEmpty { return }
+            while let (state, token) = pending.withLock({ $0.newest.take() }) { store(state, token) }
+        }
+    }
+
+    /// A disk that refuses is told and asked again; what waits for the write goes on waiting.
+    private func store(_ state: DurableState, _ token: NodeToken) {
+        let bytes = StateDirectory.encode(state)
+        let failure: SystemError? = file.withLock { file in
+            do throws(SystemError) {
+                try file.store(bytes)
+                return nil
+            } catch { return error }
+        }
+        guard let failure else { return done(token) }
+        Log.error(
+            "the state can't be written: \(failure); this member can't vote or follow changes until it can")
+        pending.withLock { if $0.newest == nil { $0.newest = (state, token) } }
+        BootClock.sleep(nanoseconds: StateWriter.retry)
+        _ = signal.push(())
+    }
+}
