@@ -5,7 +5,10 @@ extension Node {
     /// Repeats, while there is no place in a cluster, what would lead to one.
     mutating func seekCluster() {
         if document == nil { connectPeers(nil) }
-        guard document == nil || myRecord == nil else { return }
+        guard document == nil || myRecord == nil,
+            lastSeek.map({ now - $0 >= Node.seekInterval }) ?? true
+        else { return }
+        lastSeek = now
         if document == nil, let expected = settings.foundersExpected {
             found(expected)
         }
@@ -16,6 +19,9 @@ extension Node {
         admission.member.instance = instance
         effects.append(.send(Envelope(cluster: clusterID, body: .join(admission)), to: .everyone))
     }
+
+    /// Between two rounds of asking around.
+    private static let seekInterval: Duration = .milliseconds(200)
 
     private var isBlank: Bool {
         document == nil && raft.hard.accepted == nil && postgres.map { $0.state == .absent } ?? false

@@ -39,7 +39,7 @@ extension Node {
         switch command {
         case .stop:
             if !stopping { record(.init("stopping", .notice, "\(me) was told to stop")) }
-            stopping = true
+            stoppingSince = stoppingSince ?? now
             answer(request, CommandAnswer(verdict: .accepted))
         case .signalSwitchover: takeSignal(request)
         case .switchover(let target, let dryRun, let reason):

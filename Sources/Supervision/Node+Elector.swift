@@ -64,6 +64,9 @@ extension Node {
     private mutating func learnCommitted(_ entry: Entry<ClusterDocument>) {
         let document = entry.document
         reign?.learn(document, at: now)
+        if let owed = owedFreeze, hasOpenLineage, let primary = document.primary, primary.epoch >= owed.term {
+            owedFreeze = nil
+        }
         if let final, final.term + 1 < entry.version.term { self.final = nil }
         connectPeers(document)
     }

@@ -46,7 +46,9 @@ public struct Node: Sendable {
     var owedFreeze: OwedFreeze?
     var pendingJoins: [JoinRequest] = []
     var commands = PendingCommands()
-    var stopping = false
+    var stoppingSince: Instant?
+    var stopping: Bool { stoppingSince != nil }
+    var lastSeek: Instant?
     var hasExited = false
     var unfitUntil: Instant = .zero
     var transfers: [(member: MemberID, at: Instant)] = []

@@ -46,6 +46,7 @@ struct Reign: Sendable {
     }
 
     mutating func learn(_ document: ClusterDocument, at now: Instant) {
+        if document.switchover == nil { handoverEnded = false }
         guard let lineage = document.currentLineage, lineage.epoch == term, lineage.status == .open else {
             return
         }

@@ -26,12 +26,7 @@ extension Rule {
             }),
         Rule(
             name: "start-switchover", why: "The wish is committed: now it is carried out.",
-            applies: { node in
-                node.writesAsPrimary && node.handover == nil && node.reign?.handoverEnded != true
-                    && node.document?.switchover?.term == node.raft.term
-                    && node.document?.switchover?.from == node.me
-                    && node.isOpen
-            },
+            applies: { $0.isHandoverPending },
             action: { node in .beginHandover(node.document?.switchover?.target ?? node.me) }),
         Rule(
             name: "checkpoint-after-promotion", why: "pg_rewind and restarts need one on the new timeline.",

@@ -250,7 +250,10 @@ extension Node {
     var restartCandidate: MemberID? { candidates.first }
 
     /// Who takes over when this node is stopped.
-    var stopCandidate: MemberID? { reign?.handoverEnded == true ? nil : candidates.first }
+    var stopCandidate: MemberID? {
+        guard let since = stoppingSince, now - since < raft.timings.switchoverTimeout else { return nil }
+        return candidates.first
+    }
 
     /// Members that could take the role over now, the freshest first.
     var candidates: [MemberID] {

@@ -79,7 +79,10 @@ extension Rule {
     static let stopping: [Rule] = [
         Rule(
             name: "stop-after-handover", why: "A planned stop of the primary is a switchover first.",
-            applies: { $0.stopping && $0.writesAsPrimary && $0.handover == nil && $0.stopCandidate != nil },
+            applies: { node in
+                node.stopping && node.writesAsPrimary && node.handover == nil && !node.isHandoverPending
+                    && node.raft.canPropose && node.stopCandidate != nil
+            },
             action: { node in
                 guard let target = node.stopCandidate, var document = node.document else { return .wait(nil) }
                 document.switchover = SwitchoverIntent(
@@ -88,7 +91,7 @@ extension Rule {
             }),
         Rule(
             name: "stop-postgres", why: "The node was told to stop.",
-            applies: { $0.stopping && $0.isAlive && $0.handover == nil },
+            applies: { $0.stopping && $0.isAlive && $0.handover == nil && !$0.isHandoverPending },
             action: { .order(.stop(bound: $0.settings.stopTimeout)) }),
         Rule(
             name: "stop-release", why: "Others should not have to wait for a lease that nobody needs.",
@@ -115,6 +118,14 @@ extension Node {
         if let leader = raft.leader, leader != me, raft.term > epoch { return true }
         guard let primary = document?.primary else { return false }
         return primary.epoch > epoch && primary.member != me
+    }
+
+    /// A committed wish of this term that this primary is about to carry out.
+    var isHandoverPending: Bool {
+        guard isOpen, handover == nil, reign?.handoverEnded == false, let intent = document?.switchover else {
+            return false
+        }
+        return intent.term == raft.term && intent.from == me
     }
 
     /// Armed for a promotion that this leader no longer stands behind.
