@@ -17,6 +17,7 @@ final class Agent {
     let guardKeeper: GuardKeeper
     let proxyLink: ProxyLink?
     let executor: PostgresExecutor
+    let poller: PostgresPoller
     let bystander: PeerQuestions
     private(set) var node: Node
     private let states: StateWriter
@@ -28,6 +29,7 @@ final class Agent {
     private var nextRequest: RequestID = 1
     private(set) var exitCode: Int32?
     var onExit: (() -> Void)?
+    var lastGuardReport: GuardReport?
 
     init(_ parts: Parts) {
         loop = parts.loop
@@ -38,6 +40,7 @@ final class Agent {
         guardKeeper = parts.guardKeeper
         proxyLink = parts.proxyLink
         executor = parts.executor
+        poller = parts.poller
         states = parts.states
         directory = parts.directory
         node = parts.node
@@ -55,6 +58,7 @@ final class Agent {
         var guardKeeper: GuardKeeper
         var proxyLink: ProxyLink?
         var executor: PostgresExecutor
+        var poller: PostgresPoller
         var states: StateWriter
         var directory: StateDirectory
         var node: Node
@@ -92,7 +96,7 @@ final class Agent {
         case .armGuard(let epoch, let deadline): guardKeeper.arm(epoch: epoch, deadline: deadline)
         case .disarmGuard(let epoch): guardKeeper.disarm(epoch: epoch)
         case .killPostgres(let reason): guardKeeper.kill(reason: reason)
-        case .postgres(let job, let order): executor.perform(job, order)
+        case .postgres(let job, let order): perform(job, order)
         case .cancelOrder(let job): executor.cancel(job)
         case .route(let route): proxyLink?.route(route)
         case .connect(let peers): network.setPeers(peers.map(Agent.target))
@@ -100,6 +104,12 @@ final class Agent {
         case .record(let event): journal.append(event)
         case .exit: finish()
         }
+    }
+
+    private func perform(_ job: JobID, _ order: PostgresOrder) {
+        executor.perform(
+            job, order, progress: { [unowned self] in feed(.postgresProgress(job, $0)) },
+            completion: { [unowned self] in feed(.postgresFinished(job, $0)) })
     }
 
     /// A promise that can't be remembered must not be given: the process ends, and its successor waits a boot's time.

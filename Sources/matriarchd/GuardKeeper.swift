@@ -37,6 +37,7 @@ final class GuardKeeper {
     }
 
     var agentSession: Int64 { session }
+    var socketPath: String { program.socketPath }
 
     // MARK: what the node asks for
 

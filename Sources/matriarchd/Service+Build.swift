@@ -15,6 +15,7 @@ extension Service {
         let loaded = try directory.load(member: settings.member.id)
         for notice in loaded.notices { Log.warning(notice) }
         let site = postgresSite()
+        do { try site.preflight() } catch { throw StartError(error.description) }
         let nonce = SecureRandom.seed()
         let node = Node(
             settings: settings, durable: loaded.durable, promise: loaded.promise, sameBoot: loaded.sameBoot,
@@ -26,11 +27,11 @@ extension Service {
         let states = try StateWriter(file: directory.writer()) { token in
             loop.post { relay.agent?.feed(.persisted(token)) }
         }
-        let executor = try PostgresExecutor(
-            loop: loop, site: site, guardSession: keeper.agentSession,
-            finished: { job, outcome in relay.agent?.feed(.postgresFinished(job, outcome)) },
-            progressed: { job, text in relay.agent?.feed(.postgresProgress(job, text)) },
-            reported: { report in relay.agent?.feed(.postgresReported(report)) })
+        let poller = try PostgresPoller(site: site) { report in
+            loop.post { relay.agent?.feed(.postgresReported(report)) }
+        }
+        let door = GuardDoor(socketPath: keeper.socketPath, session: keeper.agentSession)
+        let executor = try PostgresExecutor(site: site, door: door, loop: loop, poller: poller)
         let agent = Agent(
             Agent.Parts(
                 loop: loop, configuration: configuration,
@@ -39,10 +40,15 @@ extension Service {
                     initial: node.status(at: Agent.now()), readyLag: configuration.maximumLagOnFailover,
                     credentials: CredentialFiles(directory: configuration.stateDirectory)),
                 network: try network(loop, loaded.durable.instance, nonce, settings), guardKeeper: keeper,
-                proxyLink: try proxyLink(loop), executor: executor, states: states, directory: directory,
+                proxyLink: try proxyLink(loop), executor: executor,
+                poller: poller, states: states, directory: directory,
                 node: node))
         relay.agent = agent
-        keeper.onReport = { [unowned agent] in agent.feed(.guardReported($0)) }
+        keeper.onReport = { [unowned agent] report in
+            if report.isPostgresAlive != agent.lastGuardReport?.isPostgresAlive { agent.poller.hurry() }
+            agent.lastGuardReport = report
+            agent.feed(.guardReported(report))
+        }
         keeper.onLost = { [unowned agent] in agent.feed(.guardLost) }
         return agent
     }

@@ -30,10 +30,10 @@ extension Service {
         agent.onExit = { [unowned self] in end(loop, agent) }
     }
 
-    func begin(_ agent: Agent) {
+    func begin(_ agent: Agent) throws {
         agent.guardKeeper.connect()
         agent.proxyLink?.start()
-        agent.executor.start()
+        try agent.poller.start()
         agent.feed(.tick)
         keepWatchdogFed(agent.loop)
     }

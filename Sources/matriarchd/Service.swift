@@ -30,7 +30,7 @@ final class Service {
             let agent = try build(loop)
             self.agent = agent
             try listen(loop, agent)
-            begin(agent)
+            try begin(agent)
             let notified = Systemd.notify("READY=1")
             Log.notice("matriarchd \(Program.version) runs", [("node", configuration.nodeName)])
             if !notified { Log.debug("no service manager to notify") }
