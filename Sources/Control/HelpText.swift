@@ -9,7 +9,7 @@ public enum HelpText {
         return """
             usage: matriarch COMMAND [FLAG…]
 
-            Any member will do: the local agent answers, and passes on to the leader what only the leader may do.
+            Any member will do: its agent answers, and passes on to the leader what only the leader may do.
 
             commands:
             \(columns(rows))
