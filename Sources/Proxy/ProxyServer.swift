@@ -178,7 +178,8 @@ extension ProxyServer: ControlSocketDelegate {
             state.epoch = route.target.epoch
             state.host = route.target.address.host
             state.port = route.target.address.port
-            state.validForMilliseconds = max(0, (route.validUntil - now) / 1_000_000)
+            // Rounded up: 0 only when no new session goes there any more.
+            state.validForMilliseconds = max(0, (route.validUntil - now + 999_999) / 1_000_000)
         }
         if order.target(forNewSessionsAt: now) == nil { state.holdReason = order.holdReason(at: now) }
         state.sessions = counters.sessions.load(ordering: .relaxed)

@@ -73,7 +73,7 @@ struct CuttingTests {
     @Test func aRouteThatIsNotRenewedFirstHoldsThenCuts() throws {
         let proxy = try RunningProxy()
         let backend = try Backend()
-        try proxy.route(backend, forSeconds: 0.3, cutAfter: 1)
+        try proxy.route(backend, forSeconds: 0.3, cutAfter: 3)
         let old = try session(proxy, backend)
         try waitUntil("the route is over") { try proxy.state().validForMilliseconds == 0 }
         let late = try proxy.connect()
@@ -82,7 +82,7 @@ struct CuttingTests {
         #expect(try talks(old))
         let before = BootClock.now()
         #expect(try old.client.receiveToEnd() == [])
-        #expect(BootClock.now() - before < 5_000_000_000)
+        #expect(BootClock.now() - before < 9_000_000_000)
         #expect(try proxy.state().holdReason?.contains("epoch 1") == true)
         #expect(late.isQuiet(milliseconds: 0))
         // Heard again: the one that waited goes on.
@@ -93,11 +93,11 @@ struct CuttingTests {
     @Test func renewalsKeepSessionsPastTheFirstDeadline() throws {
         let proxy = try RunningProxy()
         let backend = try Backend()
-        try proxy.route(backend, forSeconds: 0.2, cutAfter: 0.2)
+        try proxy.route(backend, forSeconds: 0.5, cutAfter: 1)
         let session = try session(proxy, backend)
-        let end = BootClock.now() + 1_000_000_000
+        let end = BootClock.now() + 2_500_000_000
         while BootClock.now() < end {
-            try proxy.route(backend, forSeconds: 0.2, cutAfter: 0.2)
+            try proxy.route(backend, forSeconds: 0.5, cutAfter: 1)
             #expect(try talks(session))
             #expect(session.client.isQuiet(milliseconds: 50))
         }
