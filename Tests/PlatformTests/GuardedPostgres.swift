@@ -18,8 +18,10 @@ final class GuardedPostgres {
     /// An initialized data directory, made once: initdb is slow.
     private static let template = Mutex<TemporaryDirectory?>(nil)
 
-    /// - Parameter standby: whether standby.signal is put into the data directory.
-    init(standby: Bool, extraArguments: [String] = []) throws {
+    /// - Parameters:
+    ///   - standby: whether standby.signal is put into the data directory.
+    ///   - realTime: permits the guard what its systemd unit does (real-time scheduling); needs root.
+    init(standby: Bool, extraArguments: [String] = [], realTime: Bool = false) throws {
         directory = try TemporaryDirectory("guard", owner: geteuid() == 0 ? "postgres" : nil)
         program = GuardProgram(
             executable: Self.guardExecutable, runtimeDirectory: directory.path,
@@ -27,7 +29,7 @@ final class GuardedPostgres {
             logFile: directory.file("postgres.log"))
         try Self.runAsOwner("/bin/cp", ["-a", try Self.initialized(), directory.file("data")])
         if standby { try Self.runAsOwner("/usr/bin/touch", [directory.file("data/standby.signal")]) }
-        process = try Self.launch(program, extraArguments)
+        process = try Self.launch(program, extraArguments, realTime: realTime)
         waitUntil("the guard listens") {
             (try? GuardClient(socketPath: program.socketPath, session: nil)) != nil
         }
@@ -121,8 +123,10 @@ final class GuardedPostgres {
 
     private var connection: [String] { ["-h", directory.path, "-p", "5439", "-U", "postgres"] }
 
-    private static func launch(_ program: GuardProgram, _ extra: [String]) throws -> ChildProcess {
-        try spawnAsOwner(program.executable, program.arguments + extra)
+    private static func launch(
+        _ program: GuardProgram, _ extra: [String], realTime: Bool = false
+    ) throws -> ChildProcess {
+        try spawnAsOwner(program.executable, program.arguments + extra, realTime: realTime)
     }
 
     /// The guard of this very build, beside the test bundle.
@@ -133,17 +137,19 @@ final class GuardedPostgres {
         return SourceTree.directory(of: own) + "/matriarch-guard"
     }
 
-    static func spawnAsOwner(_ executable: String, _ arguments: [String]) throws -> ChildProcess {
-        if geteuid() != 0 {
-            return try ChildProcess.spawn(
-                executable: executable, arguments: arguments, standardOutput: .discard,
-                standardError: .discard)
+    static func spawnAsOwner(
+        _ executable: String, _ arguments: [String], realTime: Bool = false
+    ) throws -> ChildProcess {
+        var command = [executable] + arguments
+        if geteuid() == 0 {
+            // setpriv execs: the process is the program itself.
+            let permit = realTime ? ["--inh-caps=+sys_nice", "--ambient-caps=+sys_nice"] : []
+            let drop = ["/usr/bin/setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+            command = drop + permit + command
         }
-        // setpriv execs: the process is the program itself.
         return try ChildProcess.spawn(
-            executable: "/usr/bin/setpriv",
-            arguments: ["--reuid=postgres", "--regid=postgres", "--clear-groups", executable] + arguments,
-            standardOutput: .discard, standardError: .discard)
+            executable: command[0], arguments: Array(command.dropFirst()), standardOutput: .discard,
+            standardError: .discard)
     }
 
     static func runAsOwner(_ executable: String, _ arguments: [String]) throws {
@@ -161,6 +167,8 @@ final class GuardedPostgres {
             try runAsOwner(
                 binaries + "/initdb", ["-D", made.file("data"), "-U", "postgres", "-A", "trust", "-N"])
             template = made
+            // What is static is never released otherwise.
+            atexit { GuardedPostgres.template.withLock { $0 = nil } }
             return made.file("data")
         }
     }
