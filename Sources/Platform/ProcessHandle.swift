@@ -53,7 +53,8 @@ extension ProcessTable {
         return found
     }
 
-    /// What a process says of itself in its command line; Postgres writes its role there. Empty when it is gone.
+    /// What a process says of itself in its command line; Postgres writes its role there. Empty when it is
+    /// gone.
     public static func title(of pid: Int32) -> String {
         guard let bytes = try? Files.readAll("/proc/\(pid)/cmdline", limit: 1 << 20) else { return "" }
         let words = bytes.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }

@@ -88,7 +88,8 @@ bool standby_signal_exists(const struct guard *guard);
 /// Names the processes that a kill has not ended yet.
 void postgres_survivors(char *text, size_t size);
 
-/// Ends what is over (lease, stop, standby without its signal file). MUST run before every request is looked at.
+/// Ends what is over (lease, stop, standby without its signal file). MUST run before every request is
+/// looked at.
 void enforce(struct guard *guard);
 
 void socket_open(struct guard *guard);

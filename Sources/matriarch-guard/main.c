@@ -1,4 +1,4 @@
-// Set-up and the loop: one thread, which sleeps until something is asked, something has ended, or a time is up.
+// Set-up and the loop: one thread, which sleeps until something is asked or has ended, or a time is up.
 #define _GNU_SOURCE
 #include "guard.h"
 
@@ -61,7 +61,9 @@ void enforce(struct guard *guard) {
     if (guard->lease.epoch != 0 && now >= guard->lease.deadline) fence(guard, "deadline");
     if (postgres->pid != 0 && postgres->ending != ENDING_KILL) {
         if (postgres->ending == ENDING_STOP && now >= postgres->stop_at) fence(guard, "stop-bound");
-        else if (guard->lease.epoch == 0 && !standby_signal_exists(guard)) fence(guard, "standby-signal-missing");
+        else if (guard->lease.epoch == 0 && !standby_signal_exists(guard)) {
+            fence(guard, "standby-signal-missing");
+        }
     }
     postgres_settle(guard);
     socket_answer_kills(guard);
@@ -75,7 +77,8 @@ static void set_timer(struct guard *guard) {
     if (guard->lease.epoch != 0) NOT_AFTER(guard->lease.deadline);
     if (postgres->pid != 0 && guard->lease.epoch == 0) NOT_AFTER(now + STANDBY_POLL);
     if (postgres->ending == ENDING_STOP) NOT_AFTER(postgres->stop_at);
-    if (postgres->ending == ENDING_KILL || (postgres->pid != 0 && postgres->reaped)) NOT_AFTER(now + KILL_ROUND_PAUSE);
+    bool killing = postgres->ending == ENDING_KILL || (postgres->pid != 0 && postgres->reaped);
+    if (killing) NOT_AFTER(now + KILL_ROUND_PAUSE);
     #undef NOT_AFTER
     struct itimerspec setting = {0};
     if (next != INT64_MAX) {

@@ -82,10 +82,11 @@ static refusal lock_data_directory(struct guard *guard) {
     static char foreign[64];
     int fd = open(guard->options.data_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return "data-directory it cannot be opened";
-    refusal why = flock(fd, LOCK_EX | LOCK_NB) == 0 ? NULL : "locked another process holds the data directory";
+    bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    refusal why = locked ? NULL : "locked another process holds the data directory";
     pid_t pid = why == NULL ? find_foreign(guard) : 0;
     if (pid != 0) {
-        snprintf(foreign, sizeof foreign, "foreign process %d is a Postgres that this guard did not start", pid);
+        snprintf(foreign, sizeof foreign, "foreign process %d is no Postgres of this guard", pid);
         why = foreign;
     }
     if (why != NULL) close(fd);
@@ -93,7 +94,7 @@ static refusal lock_data_directory(struct guard *guard) {
     return why;
 }
 
-/// Runs in the child. Postgres gets normal scheduling, signals and standing before the OOM killer, and dies with us.
+/// Runs in the child. Postgres gets normal signals and standing before the OOM killer, and dies with us.
 static void become_postgres(const struct guard *guard, pid_t parent, char **fields, int count) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(127);

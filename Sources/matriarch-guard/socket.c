@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define KILL_ANSWER_AFTER (2 * SECOND)
+#define STOP_BOUND_LIMIT 86400000
 
 static void close_connection(struct guard *guard, struct connection *connection) {
     close(connection->fd);
@@ -98,7 +99,8 @@ static refusal start(struct guard *guard, char *rest) {
     char *kind = strsep(&rest, separator);
     int count = 0;
     bool standby = kind != NULL && strcmp(kind, "standby") == 0;
-    if (kind == NULL || (!standby && strcmp(kind, "primary") != 0)) return "malformed start standby or primary";
+    bool known = standby || (kind != NULL && strcmp(kind, "primary") == 0);
+    if (!known) return "malformed start standby or primary";
     for (char *field; (field = strsep(&rest, separator)) != NULL; fields[count++] = field) {
         bool variable = field[0] == 'e' && strchr(field, '=') != NULL;
         if (!variable && field[0] != 'a') return "malformed a field is a + argument or e + NAME=VALUE";
@@ -118,7 +120,8 @@ static refusal stop(struct guard *guard, char *rest) {
     uint64_t milliseconds;
     bool fast = how != NULL && strcmp(how, "fast") == 0;
     if (how == NULL || (!fast && strcmp(how, "immediate") != 0)) return "malformed stop fast or immediate";
-    if (!next_number(&rest, &milliseconds) || milliseconds > 86400000) return "malformed a bound in milliseconds";
+    bool bounded = next_number(&rest, &milliseconds) && milliseconds <= STOP_BOUND_LIMIT;
+    if (!bounded) return "malformed a bound in milliseconds, at most a day";
     postgres_stop(guard, fast ? SIGINT : SIGQUIT, (int64_t)milliseconds * MILLISECOND);
     return NULL;
 }
@@ -150,10 +153,11 @@ void socket_receive(struct guard *guard, struct connection *connection) {
     char *rest = packet, *word = strsep(&rest, " ");
     uint64_t session;
     refusal why = NULL;
-    if (count > REQUEST_LIMIT || strlen(word) + (rest ? strlen(rest) + 1 : 0) != (size_t)count) {
+    size_t length = strlen(word) + (rest != NULL ? strlen(rest) + 1 : 0);
+    if (count > REQUEST_LIMIT || length != (size_t)count) {
         why = "malformed too long, or with a zero byte";
     } else if (strcmp(word, "hello") == 0) {
-        why = next_number(&rest, &session) ? hello(guard, connection, session) : "malformed no session number";
+        why = next_number(&rest, &session) ? hello(guard, connection, session) : "malformed no session";
     } else if (strcmp(word, "state") != 0) {
         if (connection->session == 0) why = "hello say hello first";
         else if (connection->session < guard->newest_session) why = "superseded a newer agent has taken over";
@@ -199,7 +203,8 @@ void socket_open(struct guard *guard) {
     if (length >= (int)sizeof address.sun_path || guard->listener < 0
         || bind(guard->listener, (struct sockaddr *)&address, sizeof address) != 0
         || chmod(address.sun_path, guard->options.socket_mode) != 0 || listen(guard->listener, 8) != 0) {
-        say(3, "%s: %s", address.sun_path, length >= (int)sizeof address.sun_path ? "too long" : strerror(errno));
+        bool fits = length < (int)sizeof address.sun_path;
+        say(3, "%s: %s", address.sun_path, fits ? strerror(errno) : "too long");
         exit(1);
     }
 }

@@ -56,9 +56,11 @@ struct ChildProcessTests {
         var ends: [Int32] = [-1, -1]
         #expect(pipe(&ends) == 0)
         defer { for end in ends { close(end) } }
-        let script =
-            "grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status; ls /proc/self/fd | tr '\\n' ' '; ps -o pgid= -p $$"
-        let result = try ChildProcess.run("/bin/sh", ["-c", "echo $$; " + script], until: inSeconds(20))
+        let script = """
+            echo $$; grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status
+            ls /proc/self/fd | tr '\\n' ' '; ps -o pgid= -p $$
+            """
+        let result = try ChildProcess.run("/bin/sh", ["-c", script], until: inSeconds(20))
         let lines = result.output.split(separator: "\n").map(String.init)
         try #require(lines.count == 5, "\(result)")
         #expect(lines[1].hasSuffix("0000000000000000"))

@@ -74,9 +74,8 @@ struct GuardBenchmark {
 
     private func report(_ what: String, _ nanoseconds: [Double]) {
         let sorted = nanoseconds.map { Int($0 / Self.microsecond) }.sorted()
-        let p99 = sorted[min(sorted.count - 1, sorted.count * 99 / 100)]
-        print(
-            "\(what): p50 \(sorted[sorted.count / 2]) µs, p99 \(p99) µs, max \(sorted[sorted.count - 1]) µs, n=\(sorted.count)"
-        )
+        let last = sorted.count - 1
+        let (median, p99) = (sorted[sorted.count / 2], sorted[min(last, sorted.count * 99 / 100)])
+        print("\(what): p50 \(median) µs, p99 \(p99) µs, max \(sorted[last]) µs, n=\(sorted.count)")
     }
 }

@@ -37,7 +37,8 @@ unsigned clinux_device_minor(dev_t device);
 
 /// Names the calling thread (15 bytes at most are kept).
 void clinux_name_thread(const char *name);
-/// Gives the calling thread SCHED_RR at `priority`, not inherited by its children. -1 and errno when not allowed.
+/// Gives the calling thread SCHED_RR at `priority`, not inherited by its children. -1 and errno when not
+/// allowed.
 int clinux_realtime_thread(int priority);
 /// pthread_create with every signal blocked in the new thread; returns an errno value or 0.
 int clinux_start_thread(pthread_t *thread, size_t stack_bytes, void *(*body)(void *), void *argument);
@@ -69,5 +70,6 @@ enum clinux_spawn_step {
 /// ended before it could be opened. The death signal follows the forking *thread*, not the process.
 enum clinux_spawn_step clinux_spawn(const struct clinux_command *command, pid_t *pid, int *pidfd);
 
-/// waitid on a pidfd without blocking. 1: ended (`code`: exit status, or minus the signal), 0: runs, -1: errno.
+/// waitid on a pidfd without blocking. 1: ended (`code`: exit status, or minus the signal), 0: runs,
+/// -1: errno.
 int clinux_reap(int pidfd, int *code);
