@@ -52,9 +52,9 @@ public struct AgentArguments: Hashable, Sendable {
     }
 
     private static func unknown(_ name: String, _ key: String) -> ConfigurationError {
-        let known = actions.map(\.name) + ["--config"] + Setting.all.map { "--" + $0.key }
-        let hint = Nearest.suggestion(for: "--" + key, among: known)
-        let advice = hint.isEmpty ? "; matriarchd --help lists all flags" : hint
+        let words = actions.map { String($0.name.dropFirst(2)) } + ["config"] + Setting.all.map(\.key)
+        let meant = Nearest.match(for: key, among: words)
+        let advice = meant.map { "; did you mean '--\($0)'?" } ?? "; matriarchd --help lists all flags"
         return ConfigurationError(.unknownKey, at: .flag(name), "no such flag\(advice)")
     }
 

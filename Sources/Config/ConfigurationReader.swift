@@ -99,11 +99,13 @@ struct ConfigurationReader {
                 take(setting.key, value, from: .environment(setting.variable))
             }
         }
-        let known = Setting.all.map(\.variable)
-        for name in sources.machine.environment.keys.sorted() where name.hasPrefix("MATRIARCH_") {
-            if known.contains(name) { continue }
-            if let meant = Nearest.match(for: name, among: known) {
-                let problem = "no such setting; did you mean \(meant)?"
+        let prefix = Setting.variablePrefix
+        let known = Setting.all.map { String($0.variable.dropFirst(prefix.count)) }
+        for name in sources.machine.environment.keys.sorted() where name.hasPrefix(prefix) {
+            let word = String(name.dropFirst(prefix.count))
+            if known.contains(word) { continue }
+            if let meant = Nearest.match(for: word, among: known) {
+                let problem = "no such setting; did you mean \(prefix)\(meant)?"
                 errors.append(ConfigurationError(.unknownKey, at: .environment(name), problem))
             }
         }

@@ -64,7 +64,9 @@ public struct Setting: Sendable {
     }
 
     /// The environment variable of this setting.
-    public var variable: String { "MATRIARCH_" + key.uppercased() }
+    public var variable: String { Setting.variablePrefix + key.uppercased() }
+
+    static let variablePrefix = "MATRIARCH_"
 
     /// The value in `configuration`, written as in the file, without quotes; empty when unset.
     public func text(in configuration: Configuration) -> String { show(configuration) }

@@ -80,9 +80,9 @@ extension Setting {
         Setting(
             "tags", \.tags, .tags, in: .node, change: .restart, example: "nofailover, rack=b2",
             help: """
-                Words about this node. 'nofailover': never becomes primary. Any key=value is a label that is \
-                shown and otherwise left alone. Accepted, but without effect yet: nosync, noloadbalance, \
-                clonefrom, replicatefrom=NODE, priority=N.
+                Words about this node. 'nofailover': never becomes primary. 'noloadbalance': /replica over HTTP \
+                never answers 200. Any other key=value is a label, left alone. Accepted, but without effect \
+                yet: nosync, clonefrom, replicatefrom=NODE, priority=N.
                 """),
         Setting(
             "data_directory", \.dataDirectory, .path, in: .node, change: .restart,
