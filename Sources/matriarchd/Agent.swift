@@ -20,7 +20,7 @@ final class Agent {
     let poller: PostgresPoller
     let bystander: PeerQuestions
     private(set) var node: Node
-    private let states: StateWriter
+    let states: StateWriter
     private let directory: StateDirectory
     private var waiting: [NodeEvent] = []
     private var isStepping = false

@@ -31,6 +31,7 @@ extension Service {
     }
 
     func begin(_ agent: Agent) throws {
+        try agent.states.start()
         agent.guardKeeper.connect()
         agent.proxyLink?.start()
         try agent.poller.start()
