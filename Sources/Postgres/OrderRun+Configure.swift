@@ -130,9 +130,11 @@ extension OrderRun {
 
     /// Runs a statement that takes no parameters, with names and literals quoted by the server.
     private func alter(_ session: Session, _ format: String, _ values: [String]) throws {
-        let places = (0..<values.count).map { "$\($0 + 2)" }.joined(separator: ", ")
-        let statement = try session.query("select format($1, \(places))", [format] + values, until: deadline)
-            .value
+        let places = (0..<values.count).map { "$\($0 + 2)::text" }.joined(separator: ", ")
+        let statement = try session.query(
+            "select format($1::text, \(places))", [format] + values, until: deadline
+        )
+        .value
         // A primary in mode `off` waits for nobody; one whose rule is not in force yet must not wait either.
         _ = try session.query(statement ?? "", until: deadline)
     }

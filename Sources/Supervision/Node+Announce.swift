@@ -12,19 +12,31 @@ extension Node {
     mutating func announce() {
         noteOpening()
         noteFollowing()
-        let route = currentRoute()
-        if route != lastRoute {
+        if let route = currentRoute(), route != lastRoute {
             lastRoute = route
             effects.append(.route(route))
         }
     }
 
     private mutating func noteOpening() {
-        guard writesAsPrimary, let reign, reign.openedAt == nil, applied?.isPrimary == true else { return }
+        guard writesAsPrimary, let reign, reign.openedAt == nil, applied?.isPrimary == true || reign.resumed
+        else { return }
         self.reign?.openedAt = now
         wasPrimaryHere = true
         record(failoverRecord(reign))
         drive(.tick)
+    }
+
+    /// Postgres was found running as the open primary of an epoch before this reign: it writes on until its deadline
+    /// while its agent resumes.
+    private var writesSinceBefore: Bool {
+        guard let guardian, let epoch = guardian.epoch, isPrimaryOnRecord, hasOpenLineage, !isOverthrown,
+            let lineage = document?.currentLineage, handover == nil
+        else { return false }
+        let mayRun = postgres == nil || postgresState == .primary || postgresState == .starting
+        let isOlder = epoch < raft.term || !isLeader || reign?.resumed == true
+        return guardian.isPostgresAlive && now < guardian.deadline && mayRun && isOlder
+            && epoch >= lineage.epoch
     }
 
     private func failoverRecord(_ reign: Reign) -> NewEvent {
@@ -58,10 +70,13 @@ extension Node {
         record(event)
     }
 
-    private func currentRoute() -> Route {
-        if isOpen, let guardian, let record = myRecord {
+    /// Nil while it can't be said: an agent that has just come back leaves clients where they are until it knows.
+    private func currentRoute() -> Route? {
+        guard let guardian else { return nil }
+        if isOpen || writesSinceBefore, let record = myRecord, let lineage = document?.currentLineage {
+            // The lineage's epoch, not the reign's: clients may stay when the same primary goes on in a new term.
             return .primary(
-                epoch: raft.term, host: record.address, port: record.postgresPort,
+                epoch: lineage.epoch, host: record.address, port: record.postgresPort,
                 validUntil: guardian.deadline)
         }
         if holdsPrimacy || handover != nil { return .hold(reason: "the primary is not open") }

@@ -163,9 +163,9 @@ extension Node {
         case .promote: concludePromotion(outcome)
         case .follow(let upstream): if outcome.result == .done { followed = Followed(upstream: upstream) }
         case .freeze: followed = nil
-        case .startStandby(let configuration), .startPrimary(let configuration):
+        case .startStandby, .startPrimary:
             followed = nil
-            if outcome.result == .done { applied = configuration }
+            applied = nil
         case .configure(let configuration): if outcome.result == .done { applied = configuration }
         case .checkpoint:
             reign?.checkpointed = outcome.result == .done

@@ -22,6 +22,8 @@ enum Action: Hashable, Sendable {
     case disarm
     case write(DataRecord)
     case propose(ClusterDocument, String)
+    /// The same primary goes on in a new term.
+    case resume(ClusterDocument)
     /// Give the term back; everything of the own Postgres is proven dead or in recovery.
     case release(to: MemberID?, String)
     case beginHandover(MemberID)
@@ -82,6 +84,10 @@ extension Node {
             write(record)
             return true
         case .propose(let document, let text): return propose(document, text)
+        case .resume(let document):
+            guard propose(document, "\(me) goes on as primary in term \(raft.term)") else { return false }
+            reign?.resumed = true
+            return true
         case .release(let target, let text): return release(to: target, text)
         case .beginHandover(let target):
             handover = Handover(target: target, startedAt: now)

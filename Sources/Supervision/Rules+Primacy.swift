@@ -98,7 +98,7 @@ extension Rule {
             why: "Postgres never stopped and nobody else led: the same primary goes on in the new term.",
             applies: { $0.canResume },
             action: { node in
-                .propose(node.documentWithEpoch(), "\(node.me) goes on as primary in term \(node.raft.term)")
+                .resume(node.documentWithEpoch())
             }),
         Rule(
             name: "reopen",

@@ -109,7 +109,10 @@ final class Agent {
     private func perform(_ job: JobID, _ order: PostgresOrder) {
         executor.perform(
             job, order, progress: { [unowned self] in feed(.postgresProgress(job, $0)) },
-            completion: { [unowned self] in feed(.postgresFinished(job, $0)) })
+            completion: { [unowned self] outcome in
+                // Orders start and stop Postgres on connections of their own: what the guard knows comes first.
+                guardKeeper.refresh { [unowned self] in feed(.postgresFinished(job, outcome)) }
+            })
     }
 
     /// A promise that can't be remembered must not be given: the process ends, and its successor waits a boot's time.

@@ -56,6 +56,15 @@ final class GuardKeeper {
         ask(.kill)
     }
 
+    /// Asks how things stand, and goes on once that is reported (or the guard is given up).
+    func refresh(_ then: @escaping () -> Void) {
+        guard let link else { return then() }
+        link.send(.state, timeoutNanoseconds: patience) { [weak self] result in
+            self?.take(result, of: .state)
+            then()
+        }
+    }
+
     /// Lets the guard end too: only after Postgres is stopped, where nothing else ends it.
     func leave() {
         isLeaving = true
