@@ -67,6 +67,9 @@ public final class ProxyClient {
     /// The proxy's process, as the kernel knows it; nil when there is no connection.
     public var proxyProcess: Int32? { socket.flatMap { try? Sockets.peerCredentials($0).pid } }
 
+    /// The proxy has taken this agent's hello, and follows its orders.
+    public private(set) var isConnected = false
+
     /// Closes the connection. The proxy goes on as last ordered, until its route is too old.
     public func stop() {
         isStopped = true
@@ -105,13 +108,14 @@ public final class ProxyClient {
             Glibc.close(socket)
         }
         socket = nil
+        isConnected = false
         let unanswered = questions
         questions = []
         unsentQuestions = 0
         for answer in unanswered { answer(nil) }
     }
 
-    /// The same trouble again is not told again.
+    /// The same trouble again is not told again: see `isConnected` for what is the case now.
     private func tell(_ new: Report) {
         if new == lastReport { return }
         lastReport = new
@@ -138,7 +142,9 @@ public final class ProxyClient {
 
     private func take(_ message: Message?) {
         switch message {
-        case .welcome: tell(.connected)
+        case .welcome:
+            isConnected = true
+            tell(.connected)
         case .refused(let why), .ignored(let why): tell(.refused(why))
         case .state(let state):
             if !questions.isEmpty { questions.removeFirst()(state) }

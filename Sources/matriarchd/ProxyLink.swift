@@ -13,8 +13,10 @@ final class ProxyLink {
         var cluster: String
     }
 
-    /// A proxy that is gone is started again this often at most, in nanoseconds.
-    private static let restartEvery: Int64 = 1_000_000_000
+    /// How long a proxy that could not stay is left alone, in nanoseconds: doubled each time, up to the
+    /// longest.
+    private static let shortestPause: Int64 = 1_000_000_000
+    private static let longestPause: Int64 = 30_000_000_000
 
     private let loop: EventLoop
     private let place: Place
@@ -23,7 +25,8 @@ final class ProxyLink {
     private let spawns: Bool
     private var client: ProxyClient?
     private var isLeaving = false
-    private var lastStart: Int64 = 0
+    private var pause = shortestPause
+    private var recheck: TimerID?
     private var newest: Route?
     private var addresses: [String: SocketAddress] = [:]
 
@@ -42,22 +45,35 @@ final class ProxyLink {
             cluster: place.cluster
         ) { [weak self] report in
             switch report {
-            case .connected: Log.debug("the proxy listens to this agent")
+            case .connected: self?.connected()
             case .lost(let reason): self?.lost(reason)
             case .refused(let reason): Log.error("the proxy does not follow this agent: \(reason)")
             }
         }
     }
 
+    private func connected() {
+        Log.debug("the proxy listens to this agent")
+        pause = ProxyLink.shortestPause
+        if let recheck { loop.cancel(recheck) }
+        recheck = nil
+    }
+
     private func lost(_ reason: String) {
         guard !isLeaving else { return }
         guard spawns else { return Log.warning("no word from the proxy: \(reason)") }
-        let now = BootClock.now()
-        guard now - lastStart >= ProxyLink.restartEvery else {
-            loop.at(lastStart + ProxyLink.restartEvery) { [weak self] in self?.lost(reason) }
-            return
+        restartIfGone()
+    }
+
+    /// Starts the proxy unless it is there, and looks again later: one that could not stay (its port was
+    /// taken) gets another chance.
+    private func restartIfGone() {
+        guard !isLeaving, recheck == nil, client?.isConnected != true else { return }
+        recheck = loop.at(BootClock.now() + pause) { [weak self] in
+            self?.recheck = nil
+            self?.restartIfGone()
         }
-        lastStart = now
+        pause = min(2 * pause, ProxyLink.longestPause)
         do {
             try Companions.start(
                 "matriarch-proxy",
