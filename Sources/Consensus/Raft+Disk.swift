@@ -29,9 +29,7 @@ struct WriteQueue: Hashable, Sendable {
     /// Whether everything is on disk.
     var isSettled: Bool { pending.isEmpty && !isStale }
 
-    mutating func start<Document>(with hard: HardState<Document>) {
-        known = DurableMark(hard)
-    }
+    mutating func start(at mark: DurableMark) { known = mark }
 
     mutating func order(_ mark: DurableMark) -> UInt64 {
         newest += 1
@@ -51,36 +49,28 @@ struct WriteQueue: Hashable, Sendable {
     }
 }
 
-extension DurableMark {
-    init<Document>(_ hard: HardState<Document>) {
-        term = hard.term
-        accepted = hard.acceptedVersion
-        committed = hard.committedVersion
-        votedNonce = hard.votedFor?.nonce
-        longestLease = hard.longestLease ?? .zero
-    }
-}
-
-extension HardState {
-    /// The longer lease of the two slots; nil when both are empty.
-    var longestLease: Duration? {
-        guard let accepted else { return nil }
-        return max(accepted.document.lease, committed?.document.lease ?? .zero)
-    }
-}
-
 extension Raft {
     /// The only door through which the hard state changes: what it lets through is written before it is
     /// visible.
     mutating func changeHard(_ change: (inout HardState<Document>) -> Void) {
         change(&hard)
         writes.isStale = true
+        let isViewStale =
+            hard.acceptedVersion != register.accepted || hard.committedVersion != register.committed
+        if isViewStale { viewRegister() }
+    }
+
+    /// What a write ordered now puts on disk.
+    var mark: DurableMark {
+        DurableMark(
+            term: hard.term, accepted: register.accepted, committed: register.committed,
+            votedNonce: hard.votedFor?.nonce, longestLease: register.longestLease)
     }
 
     /// Orders the write of everything that changed since the last one.
     mutating func flushWrites() {
         guard writes.isStale else { return }
-        effects.append(.persist(writes.order(DurableMark(hard))))
+        effects.append(.persist(writes.order(mark)))
     }
 
     /// Sends what speaks for the current term, or for a vote in it: not before they are on disk.

@@ -47,7 +47,7 @@ extension Raft {
     }
 
     private mutating func startVote() {
-        let vote = HardState<Document>.Vote(candidate: identity.member, nonce: identity.nonce)
+        let vote = CastVote(candidate: identity.member, nonce: identity.nonce)
         changeHard {
             $0.term += 1
             $0.votedFor = vote
@@ -68,7 +68,7 @@ extension Raft {
     private mutating func ask(_ candidate: Candidate) {
         let request = VoteRequest(
             term: candidate.term, accepted: durable.accepted, releasedTerm: releasedTerm)
-        for member in voters?.all ?? [] where member != identity.member {
+        for member in register.voters?.all ?? [] where member != identity.member {
             if candidate.granted.contains(member) || candidate.refused.contains(member) { continue }
             sendOnceDurable(candidate.isPreVote ? .preVote(request) : .vote(request), to: member)
         }
@@ -94,7 +94,7 @@ extension Raft {
 
     /// Goes on as soon as a majority agreed; gives up as soon as none can agree any more.
     mutating func countVotes(_ candidate: Candidate) {
-        guard let voters else { return }
+        guard let voters = register.voters else { return }
         var granted = candidate.granted
         if !candidate.isPreVote, hasOwnVote, durable.term == hard.term, durable.votedNonce == identity.nonce {
             granted.append(identity.member)

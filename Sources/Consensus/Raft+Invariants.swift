@@ -1,19 +1,13 @@
+/// What may never go back; compared after each step.
+struct Floor: Hashable, Sendable {
+    var term: Term
+    var accepted: Version
+    var committed: Version
+}
+
 extension Raft {
-    /// What may never go back; compared after each step.
-    struct Floor: Hashable, Sendable {
-        var term: Term
-        var accepted: Version
-        var committed: Version
-
-        init(_ hard: HardState<Document>) {
-            term = hard.term
-            accepted = hard.acceptedVersion
-            committed = hard.committedVersion
-        }
-    }
-
     mutating func checkInvariants() {
-        let reached = Floor(hard)
+        let reached = Floor(term: hard.term, accepted: register.accepted, committed: register.committed)
         invariant(reached.term >= floor.term, "term went back from \(floor.term) to \(reached.term)")
         invariant(reached.accepted >= floor.accepted, "accepted went back from \(floor.accepted)")
         invariant(reached.committed >= floor.committed, "committed went back from \(floor.committed)")

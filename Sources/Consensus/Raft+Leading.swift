@@ -12,15 +12,13 @@ extension Raft {
 
     /// Makes `document` the newest entry, and tells everyone.
     private mutating func put(_ document: Document) {
-        let version = Version(term: hard.term, index: hard.acceptedVersion.index + 1)
+        let version = Version(term: hard.term, index: register.accepted.index + 1)
+        withdrawAnnouncement()
         changeHard { $0.accepted = Entry(version: version, document: document) }
         guard case .leader(var leader) = role else { return }
-        leader.announced = nil
-        role = .leader(leader)
-        registerChanged()
         leader.peers = others.map { member in
             // Another incarnation under the same name has stored and promised nothing yet.
-            let instance = document.instance(of: member)
+            let instance = register.instance(of: member)
             return leader.peers.first { $0.member == member && $0.instance == instance }
                 ?? Peer(member: member, instance: instance)
         }
@@ -31,27 +29,26 @@ extension Raft {
     /// The lease that a leader acts on: while it changes, the shorter one (protocol: Leases, "Changing the
     /// lease").
     var actingLease: Duration? {
-        guard let leader = leaderState, let accepted = hard.accepted else { return nil }
-        var lease = accepted.document.lease
-        if let committed = hard.committed { lease = min(lease, committed.document.lease) }
-        if let announced = leader.announced { lease = min(lease, announced.document.lease) }
+        guard let leader = leaderState, var lease = register.lease else { return nil }
+        if let committed = register.committedLease { lease = min(lease, committed) }
+        if let announcement = leader.announcement { lease = min(lease, announcement.lease) }
         return lease
     }
 
     mutating func startRound() {
-        guard case .leader(var leader) = role, let accepted = hard.accepted else { return }
+        guard case .leader(var leader) = role else { return }
         let round = Round(
-            sequence: (leader.rounds.last?.sequence ?? 0) + 1, sentAt: now, lease: timings.lease)
+            sequence: leader.newestSequence + 1, sentAt: now, lease: timings.lease)
         leader.remember(round)
         leader.nextRound = now + timings.heartbeat
         lastHeard = now
         givePromise(to: identity, lease: round.lease)
         leader.coverOwnRound(durable)
         for peer in leader.peers {
-            let holdsNewest = peer.stored == accepted.version
+            let holdsNewest = peer.stored == register.accepted
             let append = Append(
-                term: hard.term, sequence: round.sequence, version: accepted.version,
-                entry: holdsNewest ? nil : accepted, committed: hard.committedVersion, lease: round.lease)
+                term: hard.term, sequence: round.sequence, version: register.accepted,
+                entry: holdsNewest ? nil : hard.accepted, committed: register.committed, lease: round.lease)
             effects.append(.send(.append(append), to: peer.member))
         }
         role = .leader(leader)
@@ -63,8 +60,11 @@ extension Raft {
         guard case .leader(var leader) = role, answer.term == hard.term, isOnRecord(sender),
             let place = leader.place(of: sender.member), answer.sequence >= leader.peers[place].answered
         else { return }
+        // Within a round later answers only add; a newer round may take back what a restored disk lost.
+        let isNewRound = answer.sequence > leader.peers[place].answered
         leader.peers[place].answered = answer.sequence
-        leader.peers[place].stored = answer.stored
+        leader.peers[place].stored =
+            isNewRound ? answer.stored : max(answer.stored, leader.peers[place].stored ?? .none)
         if answer.coversLease, let round = leader.round(answer.sequence) {
             leader.peers[place].promised = round
         }
@@ -75,7 +75,7 @@ extension Raft {
 
     /// The lease runs from the *sending* of the newest round that a majority promised on; it never shrinks.
     mutating func extendLease() {
-        guard case .leader(var leader) = role, let voters else { return }
+        guard case .leader(var leader) = role, let voters = register.voters else { return }
         func promised(_ member: MemberID) -> Round? {
             if member == identity.member { return leader.ownRound }
             return leader.place(of: member).flatMap { leader.peers[$0].promised }
@@ -94,28 +94,30 @@ extension Raft {
 
     /// Commits the newest entry once a majority has it on disk, this member's own disk included.
     mutating func commitWhatMajorityHolds() {
-        guard let leader = leaderState, let accepted = hard.accepted, let voters,
-            accepted.version > hard.committedVersion, accepted.version.term == hard.term
+        guard let leader = leaderState, let voters = register.voters,
+            register.accepted > register.committed, register.accepted.term == hard.term
         else { return }
         func holds(_ member: MemberID) -> Bool {
-            if member == identity.member { return durable.accepted >= accepted.version }
-            return leader.place(of: member).map { leader.peers[$0].stored == accepted.version } ?? false
+            if member == identity.member { return durable.accepted >= register.accepted }
+            return leader.place(of: member).map { leader.peers[$0].stored == register.accepted } ?? false
         }
         guard voters.isMajority(holds) else { return }
-        learnCommit(accepted.version)
+        learnCommit(register.accepted)
         startRound()
         // Removed from the cluster by its own hand: the others learn of the commit from the round just sent.
-        if accepted.document.instance(of: identity.member) == nil { stepDown(.notAVoter) }
+        if register.instance(of: identity.member) == nil { stepDown(.notAVoter) }
     }
 
     mutating func fireLeader(_ leader: Leader) {
         if quorumDeadline(leader) <= now { return stepDown(.lostMajority) }
-        if let announced = leader.announced, announced.proposeAt <= now { return put(announced.document) }
+        if let announcement = leader.announcement, announcement.proposeAt <= now, let announced {
+            return put(announced)
+        }
         if leader.nextRound <= now { startRound() }
     }
 
     func leaderWake(_ leader: Leader) -> Instant {
-        min(leader.nextRound, quorumDeadline(leader), leader.announced?.proposeAt ?? .distantFuture)
+        min(leader.nextRound, quorumDeadline(leader), leader.announcement?.proposeAt ?? .distantFuture)
     }
 
     /// A leader that no majority answered for one lease stops: others cannot elect while it is heard.
@@ -130,6 +132,7 @@ extension Raft {
     /// What a former leader does next: one that lost its majority may soon have it back, since the promises
     /// of the others do not bind against it; any other lets the rest go first.
     mutating func leaveOffice(_ term: Term, _ reason: StepDownReason) {
+        withdrawAnnouncement()
         role = .follower(Follower(campaignFrom: now))
         refreshTimings()
         lastHeard = now
@@ -150,22 +153,31 @@ public enum ProposalObjection: String, Hashable, Sendable {
 extension Raft {
     /// Why `.propose(document)` would be ignored now; nil when it would be taken.
     public func objection(to document: Document) -> ProposalObjection? {
-        guard isLeader, let accepted = hard.accepted else { return .notLeader }
+        guard isLeader, let voters = register.voters else { return .notLeader }
         guard hasOwnCommit else { return .noOwnCommit }
-        guard accepted.version == hard.committedVersion else { return .inFlight }
-        return accepted.document.voters.mayBecome(document.voters) ? nil : .illegalVoterStep
+        guard register.accepted == register.committed else { return .inFlight }
+        return voters.mayBecome(document.voters) ? nil : .illegalVoterStep
     }
 
     mutating func propose(_ document: Document) {
-        guard objection(to: document) == nil, case .leader(var leader) = role, let accepted = hard.accepted
+        guard objection(to: document) == nil, case .leader(var leader) = role, let lease = register.lease
         else { return }
-        guard document.lease < accepted.document.lease else { return put(document) }
-        let known = leader.announced.flatMap { $0.document.lease == document.lease ? $0.proposeAt : nil }
-        let proposeAt = known ?? now + Timings.promise(of: accepted.document.lease)
-        leader.announced = Announcement(document: document, proposeAt: proposeAt)
+        guard document.lease < lease else { return put(document) }
+        var announcement = Announcement(
+            lease: document.lease, proposeAt: now + Timings.promise(of: lease))
+        if let known = leader.announcement, known.lease == announcement.lease { announcement = known }
+        leader.announcement = announcement
         leader.judgedFrom = now
         role = .leader(leader)
+        announced = document
         refreshTimings()
         startRound()
+    }
+
+    private mutating func withdrawAnnouncement() {
+        announced = nil
+        guard case .leader(var leader) = role else { return }
+        leader.announcement = nil
+        role = .leader(leader)
     }
 }

@@ -7,8 +7,8 @@ extension Raft {
             // The term was raised in tmpfs only; no vote in it can have left, as votes wait for the disk.
             adopt(promise.term)
         }
-        if !remembersBoot, mayHavePromised, let lease = hard.longestLease {
-            bootWaitEnd = now + Timings.promise(of: lease)
+        if !remembersBoot, mayHavePromised {
+            bootWaitEnd = now + Timings.promise(of: register.longestLease)
         }
         restartElectionClock()
     }
@@ -45,7 +45,7 @@ extension Raft {
 
     /// A cluster whose first document was just installed had no leader yet, so there is none to wait for.
     private var mayStartAtOnce: Bool {
-        hard.term == 0 && hard.accepted?.version.term == 0
+        hard.term == 0 && register.lease != nil && register.accepted.term == 0
     }
 
     private func isOwn(_ promise: Promise) -> Bool {
@@ -54,7 +54,7 @@ extension Raft {
 
     /// How long a promise given now lasts: as long as the longest lease that anyone may count it for.
     func promiseEnd(for lease: Duration) -> Instant {
-        now + Timings.promise(of: max(lease, hard.longestLease ?? .zero))
+        now + Timings.promise(of: max(lease, register.longestLease))
     }
 
     /// Gives `leader` of the current term this member's word, and orders it stored before what follows.

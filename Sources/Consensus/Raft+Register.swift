@@ -28,19 +28,16 @@ extension Raft {
     ///
     /// Safe like a late append: nothing counts as stored that is not acknowledged to the leader of its term.
     mutating func takeEntry(_ entry: Entry<Document>) -> Bool {
-        guard entry.version > hard.acceptedVersion, entry.version.term <= hard.term else { return false }
+        guard entry.version > register.accepted, entry.version.term <= hard.term else { return false }
         changeHard { $0.accepted = entry }
-        registerChanged()
         return true
     }
 
     /// Learns that `version` is committed; acts on it if that is the entry at hand.
     mutating func learnCommit(_ version: Version) {
-        guard let accepted = hard.accepted, accepted.version == version,
-            version > hard.committedVersion
+        guard version == register.accepted, version > register.committed, let accepted = hard.accepted
         else { return }
         changeHard { $0.committed = accepted }
-        refreshTimings()
         effects.append(.committed(accepted))
     }
 
@@ -51,14 +48,13 @@ extension Raft {
             $0.accepted = entry
             $0.committed = entry
         }
-        registerChanged()
         effects.append(.committed(entry))
         restartElectionClock()
     }
 
     /// When to offer the register next; nil with nobody to offer it to.
     var offerAt: Instant? {
-        guard hard.accepted != nil, !others.isEmpty else { return nil }
+        guard register.lease != nil, !others.isEmpty else { return nil }
         let first = lastHeard + timings.promise
         guard let lastOffer else { return first }
         return max(first, lastOffer + timings.heartbeat)
@@ -71,7 +67,7 @@ extension Raft {
         guard durable.term == hard.term else { return }
         for member in others {
             effects.append(
-                .send(.offer(term: hard.term, accepted, committed: hard.committedVersion), to: member))
+                .send(.offer(term: hard.term, accepted, committed: register.committed), to: member))
         }
     }
 

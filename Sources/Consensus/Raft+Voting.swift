@@ -11,7 +11,7 @@ extension Raft {
         adoptIfHigher(request.term)
         let refusal = refusal(of: request, from: candidate, isPreVote: false)
         if refusal == nil {
-            let vote = HardState<Document>.Vote(candidate: candidate.member, nonce: candidate.nonce)
+            let vote = CastVote(candidate: candidate.member, nonce: candidate.nonce)
             if hard.votedFor != vote { changeHard { $0.votedFor = vote } }
             // Whoever just voted gives the candidate the time of a whole attempt.
             campaign(notBefore: now + attemptTime, spreadOver: timings.electionSpread)
@@ -22,10 +22,10 @@ extension Raft {
     private mutating func answer(
         _ request: VoteRequest, _ refusal: VoteRefusal?, isPreVote: Bool, to candidate: MemberID
     ) {
-        let isNewer = hard.acceptedVersion > request.accepted
+        let isNewer = register.accepted > request.accepted
         let answer = VoteAnswer<Document>(
             term: hard.term, requestedTerm: request.term, isPreVote: isPreVote, refusal: refusal,
-            newer: isNewer ? hard.accepted : nil, committed: hard.committedVersion)
+            newer: isNewer ? hard.accepted : nil, committed: register.committed)
         sendOnceDurable(.voteAnswer(answer), to: candidate)
     }
 
@@ -50,7 +50,7 @@ extension Raft {
     private func refusalByTerm(_ request: VoteRequest, _ candidate: Sender, isPreVote: Bool) -> VoteRefusal? {
         if isPreVote { return request.term > hard.term ? nil : .olderTerm }
         if request.term < hard.term { return .olderTerm }
-        let vote = HardState<Document>.Vote(candidate: candidate.member, nonce: candidate.nonce)
+        let vote = CastVote(candidate: candidate.member, nonce: candidate.nonce)
         return hard.votedFor == nil || hard.votedFor == vote ? nil : .votedAlready
     }
 }

@@ -71,8 +71,12 @@ public struct Raft<Document: RegisterDocument>: Sendable {
     var resumeFrom: Instant?
     var bootWaitEnd: Instant
     var lastOffer: Instant?
-    /// Everyone else who receives the register by the accepted document, sorted.
+    /// What the steps need of `hard`'s two slots.
+    var register = RegisterView()
+    /// Everyone else who receives the register, sorted.
     var others: [MemberID] = []
+    /// As leader: the document of `Leader.announcement`.
+    var announced: Document?
     var random: SeededRandom
     /// The instant of the newest step.
     var now: Instant
@@ -100,10 +104,10 @@ public struct Raft<Document: RegisterDocument>: Sendable {
         timings = Timings(
             lease: hard.accepted?.document.lease ?? Raft.leaseBeforeDocument, heartbeat: heartbeat)
         role = .follower(Follower(campaignFrom: now))
-        floor = Floor(hard)
+        floor = Floor(term: hard.term, accepted: hard.acceptedVersion, committed: hard.committedVersion)
         bootWaitEnd = now
-        writes.start(with: hard)
-        registerChanged()
+        viewRegister()
+        writes.start(at: mark)
         startWaits(remembersBoot: sameBoot || rememberedPromise != nil)
     }
 
@@ -159,17 +163,16 @@ public struct Raft<Document: RegisterDocument>: Sendable {
         }
     }
 
-    /// What derives from the accepted document, kept because every step asks for it.
-    mutating func registerChanged() {
-        guard let document = hard.accepted?.document else { return }
-        others = Voters(document.recipients + document.voters.all).current.filter { $0 != identity.member }
+    /// Draws from the slots what every step asks for.
+    mutating func viewRegister() {
+        register = RegisterView(hard)
+        others = register.seats.map(\.member).filter { $0 != identity.member }
         refreshTimings()
     }
 
     /// The timings follow the lease in force; called after each change of register, role or announcement.
     mutating func refreshTimings() {
-        guard let accepted = hard.accepted else { return }
-        let lease = actingLease ?? accepted.document.lease
+        guard let lease = actingLease ?? register.lease else { return }
         if timings.lease != lease { timings = Timings(lease: lease, heartbeat: heartbeat) }
     }
 }
@@ -191,9 +194,9 @@ extension Raft {
 
     public var isLeader: Bool { leaderState != nil }
     /// Whether this leader committed an entry of its own term: only then its register is surely the newest.
-    public var hasOwnCommit: Bool { isLeader && hard.committedVersion.term == hard.term }
+    public var hasOwnCommit: Bool { isLeader && register.committed.term == hard.term }
     /// Whether a proposal would be taken: leader, with a commit of its own term, nothing in flight.
-    public var canPropose: Bool { hasOwnCommit && hard.acceptedVersion == hard.committedVersion }
+    public var canPropose: Bool { hasOwnCommit && register.accepted == register.committed }
     /// When the newest round that a majority acknowledged was sent.
     public var leaseSentAt: Instant? { leaderState?.leaseSentAt }
     /// When the lease ends: reckoned with the lease that the acknowledged rounds carried, which while the
@@ -204,19 +207,16 @@ extension Raft {
         if case .leader(let leader) = role { leader } else { nil }
     }
 
-    /// Who votes: the *accepted* document says so, committed or not (protocol: Voter changes).
-    var voters: Voters? { hard.accepted?.document.voters }
-
     /// Whether `sender` is the very incarnation that the accepted document lists.
     func isOnRecord(_ sender: Sender) -> Bool {
-        hard.accepted?.document.instance(of: sender.member) == sender.instance
+        register.instance(of: sender.member) == sender.instance
     }
 
     /// Whether `sender` has a vote by the accepted document.
     func isVoter(_ sender: Sender) -> Bool {
-        voters?.contains(sender.member) == true && isOnRecord(sender)
+        register.voters?.contains(sender.member) == true && isOnRecord(sender)
     }
 
     /// Whether this member alone is the whole electorate.
-    var isSoleVoter: Bool { voters?.all == [identity.member] }
+    var isSoleVoter: Bool { register.voters?.all == [identity.member] }
 }

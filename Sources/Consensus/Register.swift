@@ -44,17 +44,20 @@ public struct Entry<Document: RegisterDocument>: Hashable, Codable, Sendable {
     }
 }
 
+/// The one vote of a term: to a member, and to one start of it.
+public struct CastVote: Hashable, Codable, Sendable {
+    public var candidate: MemberID
+    public var nonce: BootNonce
+
+    public init(candidate: MemberID, nonce: BootNonce) {
+        self.candidate = candidate
+        self.nonce = nonce
+    }
+}
+
 /// What a member must find again after a crash (protocol: What is on disk).
 public struct HardState<Document: RegisterDocument>: Hashable, Codable, Sendable {
-    public struct Vote: Hashable, Codable, Sendable {
-        public var candidate: MemberID
-        public var nonce: BootNonce
-
-        public init(candidate: MemberID, nonce: BootNonce) {
-            self.candidate = candidate
-            self.nonce = nonce
-        }
-    }
+    public typealias Vote = CastVote
 
     public var term: Term = 0
     public var votedFor: Vote?

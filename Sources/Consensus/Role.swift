@@ -1,10 +1,10 @@
-extension Raft {
-    /// Legal moves: follower → candidate → leader; any role → follower. What only one role knows lives in it.
-    public enum Role: Hashable, Sendable {
-        case follower(Follower)
-        case candidate(Candidate)
-        case leader(Leader)
-    }
+/// What a member is at the moment; what only one role knows lives in it.
+///
+/// Legal moves: follower → candidate → leader; any role → follower.
+public enum RaftRole: Hashable, Sendable {
+    case follower(Follower)
+    case candidate(Candidate)
+    case leader(Leader)
 
     public struct Follower: Hashable, Sendable {
         /// The leader of the current term once it was heard, down to its boot.
@@ -44,14 +44,15 @@ extension Raft {
         public internal(set) var leaseEnd: Instant?
         /// Everyone else who receives the register, sorted by name.
         var peers: [Peer] = []
+        var newestSequence: UInt64 = 0
         /// The newest rounds, oldest first, without gaps in their sequence.
         var rounds: [Round] = []
         /// The newest round that this leader's own promise covers.
         var ownRound: Round?
         var nextRound: Instant
-        var announced: Announcement?
+        var announcement: Announcement?
 
-        /// An acknowledgement of a round older than this many is no longer counted.
+        /// Of more rounds than this within one lease, answers to the oldest are not counted.
         static var roundLimit: Int { 64 }
     }
 
@@ -77,20 +78,36 @@ extension Raft {
         var promised: Round?
     }
 
-    /// A document with a shorter lease, not proposed before the shorter lease was acted on for long enough.
+    /// A shorter lease that is acted on already; its document is not proposed before that was so for long
+    /// enough.
     struct Announcement: Hashable, Sendable {
-        var document: Document
+        var lease: Duration
         var proposeAt: Instant
     }
 }
 
-extension Raft.Leader {
-    mutating func remember(_ round: Raft.Round) {
-        if rounds.count == Self.roundLimit { rounds.removeFirst() }
+extension Raft {
+    public typealias Role = RaftRole
+    typealias Follower = RaftRole.Follower
+    typealias Candidate = RaftRole.Candidate
+    typealias Leader = RaftRole.Leader
+    typealias Round = RaftRole.Round
+    typealias Peer = RaftRole.Peer
+    typealias Announcement = RaftRole.Announcement
+}
+
+extension RaftRole.Leader {
+    /// Keeps a new round, and forgets those whose lease is over: an answer to one of them says nothing any
+    /// more.
+    mutating func remember(_ round: RaftRole.Round) {
+        while let first = rounds.first, first.leaseEnd <= round.sentAt || rounds.count >= Self.roundLimit {
+            rounds.removeFirst()
+        }
+        newestSequence = round.sequence
         rounds.append(round)
     }
 
-    func round(_ sequence: UInt64) -> Raft.Round? {
+    func round(_ sequence: UInt64) -> RaftRole.Round? {
         guard let first = rounds.first, sequence >= first.sequence else { return nil }
         let place = Int(sequence - first.sequence)
         return place < rounds.count ? rounds[place] : nil

@@ -27,6 +27,7 @@ public struct Voters: Hashable, Codable, Sendable {
     /// Whether a document with these voters may be followed by one with `later`: a change goes through both
     /// sets together, and from there forward or back (protocol: Voter changes).
     public func mayBecome(_ later: Voters) -> Bool {
+        guard !later.current.isEmpty, later.next?.isEmpty != true else { return false }
         if later == self { return true }
         if let next {
             return !later.isJoint && (later.current == current || later.current == next)

@@ -98,6 +98,7 @@ import Testing
         #expect(!old.mayBecome(new))
         #expect(!new.mayBecome(joint))
         #expect(!joint.mayBecome(Voters(["a"])))
+        #expect(!old.mayBecome(Voters(["a", "b", "c"], next: [])))
         #expect(!joint.mayBecome(Voters(["a", "b", "c"], next: ["a"])))
     }
 }

@@ -138,6 +138,7 @@ final class Adversary {
         case 0...1: drawWeather()
         case 2...3: cut()
         case 4: isolateLeader()
+        case 35...36: ambush()
         case 5...7: herd.cuts = []
         case 8...10: herd.crash(any(), machine: random.chance(0.4))
         case 11...17: restart(any())
@@ -167,6 +168,32 @@ final class Adversary {
         for other in ids where other != leader {
             herd.cuts.insert([leader, other])
             if random.chance(0.5) { herd.cuts.insert([other, leader]) }
+        }
+    }
+
+    /// What a forgotten promise needs to do harm: one member has not heard the leader for long, then the
+    /// leader is cut off just when the machines that kept its lease alive boot.
+    private func ambush() {
+        guard let leader = herd.leaders.last?.id, ids.count > 2 else { return }
+        let waiting = any()
+        herd.cuts = [[leader, waiting], [waiting, leader]]
+        let lease = herd.leaders.last?.raft?.timings.lease ?? .seconds(1)
+        let springAt = herd.now + lease.scaled(by: 1.1) + random.duration(upTo: .milliseconds(300))
+        if random.chance(0.5) {
+            let changeAt = springAt - random.duration(upTo: .milliseconds(300))
+            herd.appointments.append((changeAt, { [unowned self] in propose(changingLease: true) }))
+        }
+        herd.appointments.append((springAt, { [unowned self] in spring(leader, waiting) }))
+    }
+
+    private func spring(_ leader: MemberID, _ waiting: MemberID) {
+        for id in ids where id != leader {
+            herd.cuts.insert([leader, id])
+            herd.cuts.insert([id, leader])
+            guard id != waiting else { continue }
+            let bootAt = herd.now + random.duration(upTo: .milliseconds(20))
+            herd.appointments.append((herd.now, { [unowned self] in herd.crash(id, machine: true) }))
+            herd.appointments.append((bootAt, { [unowned self] in restart(id) }))
         }
     }
 
@@ -201,13 +228,13 @@ final class Adversary {
         herd.step(leader.id, .release(to: random.chance(0.8) ? any() : nil))
     }
 
-    private func propose() {
+    private func propose(changingLease: Bool = false) {
         guard let leader = herd.leaders.last, var document = leader.raft?.hard.accepted?.document else {
             return
         }
         proposals += 1
         document.history.append(proposals)
-        switch Int.random(in: 0..<6, using: &random) {
+        switch changingLease ? 3 : Int.random(in: 0..<6, using: &random) {
         case 0...2:
             if let next = document.voters.next {
                 document.voters = Voters(random.chance(0.8) ? next : document.voters.current)
