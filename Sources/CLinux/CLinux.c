@@ -57,8 +57,6 @@ int clinux_start_thread(pthread_t *thread, size_t stack_bytes, void *(*body)(voi
     return error;
 }
 
-int clinux_become_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1); }
-
 pid_t clinux_thread_id(void) { return (pid_t)syscall(SYS_gettid); }
 
 int clinux_reap(int pidfd, int *code) {

@@ -4,8 +4,7 @@ internal import Glibc
 /// A program started by us: waited for through a pidfd, so that a number is never mistaken for a process.
 ///
 /// It gets a process group of its own, default signal handlers, and no descriptor but 0, 1 and 2. Not
-/// thread-safe: one
-/// owner waits for it (a worker thread), or watches `exitDescriptor` on a loop.
+/// thread-safe: one owner waits for it (a worker thread), or watches `exitDescriptor` on a loop.
 public final class ChildProcess {
     /// Where a standard output or error goes.
     public enum Output: Sendable, Equatable {
@@ -83,8 +82,7 @@ public final class ChildProcess {
     ///   - arguments: without the program's own name.
     ///   - environment: all of it; nil gives it ours.
     ///   - deathSignal: sent to it when the *thread* that called this ends, so only for calls from a thread
-    ///     that lives
-    ///     as long as the process; 0 for none.
+    ///     that lives as long as the process; 0 for none.
     ///   - detached: a session of its own and no child of ours, so that it outlives us.
     /// - Throws: the step that failed with its errno, the program's path in the detail.
     public static func spawn(
@@ -139,8 +137,7 @@ public final class ChildProcess {
     }
 
     /// Readable once the program has ended, for a loop to watch (then call `exitIfEnded`); -1 when it already
-    /// had
-    /// ended. Stays ours: unwatch it before the last reference goes.
+    /// had ended. Stays ours: unwatch it before the last reference goes.
     public var exitDescriptor: Int32 { pidfd }
 
     /// How the program ended; nil while it runs.

@@ -16,8 +16,7 @@ public struct Interest: OptionSet, Sendable {
 }
 
 /// What a descriptor is ready for. `hangup` (the peer is gone or the descriptor is in error) always comes
-/// together
-/// with what was waited for, so that reading or writing brings the reason to light.
+/// together with what was waited for, so that reading or writing brings the reason to light.
 public struct Readiness: OptionSet, Sendable {
     public let rawValue: UInt8
     public init(rawValue: UInt8) { self.rawValue = rawValue }
@@ -29,16 +28,13 @@ public struct Readiness: OptionSet, Sendable {
 /// One thread that waits for descriptors, times and posted work, and runs their handlers one after the other.
 ///
 /// Level-triggered: a handler is called again until it has read or written what was ready. Everything but
-/// `post` and
-/// `stop` MUST be called on the loop's own thread (or before `run`); handlers may therefore share plain
-/// state. A handler
-/// MUST NOT block. A system call that can only fail by a bug of the caller (a closed descriptor is watched)
-/// ends the
-/// process: a loop that goes on half deaf is worse than one that is started again.
+/// `post` and `stop` MUST be called on the loop's own thread (or before `run`); handlers may therefore share
+/// plain state. A handler MUST NOT block. A system call that can only fail by a bug of the caller (a closed
+/// descriptor is watched) ends the process: a loop that goes on half deaf is worse than one that is started
+/// again.
 ///
 /// `@unchecked Sendable`: `mailbox` is behind its lock, the descriptors never change; all else is only
-/// touched by the
-/// loop's thread, which `assertOnLoop` checks at run time.
+/// touched by the loop's thread, which `assertOnLoop` checks at run time.
 public final class EventLoop: @unchecked Sendable {
     /// Work that other threads may have waiting here; more means that the loop is stuck, and is fatal.
     public static let mailboxLimit = 65_536

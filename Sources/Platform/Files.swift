@@ -31,8 +31,7 @@ public enum Files {
     /// new.
     ///
     /// A temporary file in the same directory is written, flushed and renamed, and the directory is flushed.
-    /// When
-    /// it throws, the old content still stands, or (only if flushing the directory failed) either may.
+    /// When it throws, the old content still stands, or (only if flushing the directory failed) either may.
     public static func replaceDurably(
         _ path: String, _ bytes: [UInt8], mode: UInt32 = 0o600
     ) throws(SystemError) {

@@ -52,8 +52,7 @@ public struct GuardProgram: Sendable {
     }
 
     /// Starts a guard that outlives us, for where no service manager does; its socket appears a moment later.
-    /// When one
-    /// runs there already, the new one ends at once with exit status 75.
+    /// When one runs there already, the new one ends at once with exit status 75.
     public func launch(standardError: ChildProcess.Output = .inherit) throws(SystemError) -> ChildProcess {
         try ChildProcess.spawn(
             executable: executable, arguments: arguments, standardOutput: .discard,
@@ -163,12 +162,10 @@ public final class GuardClient {
 }
 
 /// One connection to the guard that never blocks: answers, events and the loss of the connection come to
-/// handlers on the
-/// loop. All methods MUST be called on the loop's thread.
+/// handlers on the loop. All methods MUST be called on the loop's thread.
 ///
 /// Answers come in the order of the requests. A request that is not answered in its time fails with
-/// `.silent`, and the
-/// connection with it, since a late answer could not be told from the next one's.
+/// `.silent`, and the connection with it, since a late answer could not be told from the next one's.
 public final class GuardLink {
     /// Requests that may wait for their answers.
     public static let pendingLimit = 64
@@ -189,8 +186,7 @@ public final class GuardLink {
     /// Connects; send `.hello` first.
     ///
     /// - Parameter onClosed: called once when the connection is lost, after all pending requests have failed;
-    ///   not called
-    ///   after `close`.
+    ///   not called after `close`.
     public init(
         loop: EventLoop, socketPath: String, onEvent: @escaping (GuardEvent) -> Void,
         onClosed: @escaping (GuardFailure) -> Void

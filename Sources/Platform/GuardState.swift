@@ -88,8 +88,7 @@ public enum GuardRequest: Hashable, Sendable {
     case arm(epoch: UInt64, deadline: Int64)
     case renew(epoch: UInt64, deadline: Int64)
     /// Takes the right back; only while Postgres is dead or certainly in recovery. MUST NOT be sent once
-    /// promotion was
-    /// asked for: kill instead.
+    /// promotion was asked for: kill instead.
     case disarm(epoch: UInt64)
     case stop(Stop, boundMilliseconds: UInt32)
     /// Ends Postgres and disarms; answered with the proof of death, or `pending` after two seconds.

@@ -5,9 +5,8 @@ internal import Synchronization
 /// What happened, for the operator, on stderr. A line never blocks the thread that says it.
 ///
 /// Lines go through a bounded queue to a thread of their own; when stderr is stuck (a full pipe, a hung
-/// terminal) the
-/// queue fills, further lines are dropped, and how many is said when the writing goes on. Under systemd the
-/// level is given in the journal's own way and the time left to it.
+/// terminal) the queue fills, further lines are dropped, and how many is said when the writing goes on. Under
+/// systemd the level is given in the journal's own way and the time left to it.
 public enum Log {
     public enum Level: Int, Sendable, Comparable {
         // The numbers are syslog's.
@@ -67,24 +66,22 @@ final class LogWriter: Sendable {
     private let queue: MessageQueue<[UInt8]>?
     private let dropped = Atomic<Int>(0)
     private let unwritten = Atomic<Int>(0)
+    /// Without room for the thread there is still a log, only one that waits for its reader.
+    private let isBlocking = Atomic<Bool>(false)
 
     init(descriptor: Int32, capacity: Int) {
         self.descriptor = descriptor
         journal = Self.isJournal(descriptor)
-        // Without room for a thread there is still a log, only a blocking one.
         queue = try? MessageQueue(capacity: capacity)
-        guard let queue else { return }
-        do {
-            try Thread.start(name: "log") { [self] in run(queue) }
-        } catch {
-            queue.close()
-        }
+        let started = queue.flatMap { queue in try? Thread.start(name: "log") { [self] in run(queue) } }
+        isBlocking.store(started == nil, ordering: .relaxed)
     }
 
     var isBusy: Bool { unwritten.load(ordering: .acquiring) > 0 }
 
     func write(_ level: Log.Level, _ text: String, _ fields: Log.Fields) {
         let line = Array(Self.line(level, text, fields, journal: journal).utf8)
+        if isBlocking.load(ordering: .relaxed) { return put(line) }
         unwritten.add(1, ordering: .relaxed)
         if let queue, queue.push(line) { return }
         unwritten.subtract(1, ordering: .relaxed)

@@ -68,8 +68,7 @@ public enum ProcessTable {
     /// is dead.
     ///
     /// All are stopped first, so that none commits or forks while the others are ended. Looks again until a
-    /// whole pass
-    /// finds nothing. Must not be called by a process that has this working directory itself.
+    /// whole pass finds nothing. Must not be called by a process that has this working directory itself.
     ///
     /// - Parameter deadline: of `BootClock`.
     /// - Returns: how many were signalled.

@@ -2,8 +2,7 @@ internal import CLinux
 internal import Glibc
 
 /// Names to addresses, without ever waiting: the system's resolver blocks for many seconds when a server is
-/// silent, so
-/// it has a thread of its own, and the last good answer stands in when it fails.
+/// silent, so it has a thread of its own, and the last good answer stands in when it fails.
 ///
 /// All methods MUST be called on the loop's thread.
 public final class Resolver {

@@ -9,8 +9,7 @@ public final class SignalWatch {
     /// Blocks `signals` in the calling thread and in all that it starts, and ignores SIGPIPE.
     ///
     /// MUST be called on the main thread before any other is made; a signal that some thread has not blocked
-    /// is taken
-    /// by that thread, and ends the process.
+    /// is taken by that thread, and ends the process.
     public static func block(_ signals: [Int32]) {
         var set = Self.set(signals)
         pthread_sigmask(SIG_BLOCK, &set, nil)
@@ -18,8 +17,7 @@ public final class SignalWatch {
     }
 
     /// Calls `handler` on the loop with the number of each signal that comes. Several of one kind that come
-    /// before
-    /// the loop looks are one.
+    /// before the loop looks are one.
     public init(
         _ signals: [Int32], on loop: EventLoop, _ handler: @escaping (Int32) -> Void
     ) throws(SystemError) {

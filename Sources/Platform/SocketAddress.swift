@@ -33,8 +33,7 @@ public enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// Host and port of "host", "host:5501", "10.0.0.2:5501", "fdaa::3" or "[fdaa::3]:5501". Nil for a bad
-    /// port or
-    /// an empty host.
+    /// port or an empty host.
     public static func split(_ text: String) -> (host: String, port: UInt16?)? {
         if text.hasPrefix("[") {
             guard let end = text.firstIndex(of: "]") else { return nil }

@@ -109,8 +109,8 @@ public enum Sockets {
     /// Keepalive probes and the bound on unacknowledged data: after about `seconds` of silence from the
     /// peer's machine the connection fails instead of hanging for many minutes.
     ///
-    /// The bound also ends a connection whose living peer has not *read* for so long (TCP_USER_TIMEOUT
-    /// counts a closed window): only for peers that always read.
+    /// The bound also ends a connection whose living peer has not *read* for so long (TCP_USER_TIMEOUT counts
+    /// a closed window): only for peers that always read.
     public static func setTimeouts(_ fd: Int32, seconds: Int32) throws(SystemError) {
         try setKeepalive(fd, seconds: seconds)
         try set(fd, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, seconds * 1000)

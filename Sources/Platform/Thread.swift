@@ -4,8 +4,7 @@ internal import Glibc
 /// A plain thread with a name. All signals are blocked in it: they belong to `SignalWatch`.
 ///
 /// Its body is `@Sendable`: a closure written in main.swift's top-level code would be tied to the main actor
-/// and trap
-/// here at run time, so threads are started from functions.
+/// and trap here at run time, so threads are started from functions.
 public struct Thread: Sendable {
     /// Enough for everything here; memory is only taken as the stack is used (unless it is locked).
     public static let standardStackBytes = 1 << 20

@@ -1,6 +1,5 @@
 /// Timers in the order of their times: a binary heap whose cancelled entries stay until they come up or
-/// outnumber
-/// the living.
+/// outnumber the living.
 struct TimerHeap {
     struct Entry {
         let time: Int64

@@ -3,12 +3,10 @@ internal import Glibc
 /// A small state that must survive a crash in the middle of writing it: two files, written in turn.
 ///
 /// `DIRECTORY/state.a` and `state.b` each hold {magic, format, sequence, length, CRC-32C, payload}; the valid
-/// one with
-/// the higher sequence counts. The other is overwritten by the next `store`, which flushes file and directory
-/// before it
-/// returns. Damage is told, never mended in silence: whoever lost what was promised here must not act as if
-/// not.
-/// Not for use by several threads or processes at once; lock the directory (`Files.lock`).
+/// one with the higher sequence counts. The other is overwritten by the next `store`, which flushes file and
+/// directory before it returns. Damage is told, never mended in silence: whoever lost what was promised here
+/// must not act as if not. Not for use by several threads or processes at once; lock the directory
+/// (`Files.lock`).
 public struct TwoSlotFile: Sendable {
     /// What is there at start-up.
     public enum Loaded: Equatable, Sendable {
@@ -87,8 +85,7 @@ public struct TwoSlotFile: Sendable {
     }
 
     /// Gives up a corrupt state, on an operator's or the protocol's explicit decision: the damaged slots are
-    /// kept as
-    /// `state.a.damaged`, and the file is as empty.
+    /// kept as `state.a.damaged`, and the file is as empty.
     public mutating func setAside() throws(SystemError) {
         for path in paths where Files.exists(path) {
             try system("rename", path) { rename(path, "\(path).damaged") }

@@ -4,8 +4,7 @@ import TestSupport
 import Testing
 
 /// Keeps one process from running and from dying, through a cgroup of its own (version 1): as a process is
-/// that hangs
-/// in the kernel on a bad disk.
+/// that hangs in the kernel on a bad disk.
 final class Freezer {
     private static let root = "/sys/fs/cgroup/freezer"
     static var isAvailable: Bool { Files.exists(root + "/cgroup.procs") }

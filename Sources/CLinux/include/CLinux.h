@@ -42,8 +42,6 @@ void clinux_name_thread(const char *name);
 int clinux_realtime_thread(int priority);
 /// pthread_create with every signal blocked in the new thread; returns an errno value or 0.
 int clinux_start_thread(pthread_t *thread, size_t stack_bytes, void *(*body)(void *), void *argument);
-/// Orphaned descendants are handed to this process instead of init.
-int clinux_become_subreaper(void);
 /// A number that names the calling thread while it lives.
 pid_t clinux_thread_id(void);
 
