@@ -1,7 +1,7 @@
 public import Config
 import Platform
 
-/// What the settings' defaults depend on, read from this machine: the same for the agent and the command line.
+/// What the settings' defaults depend on, read from this machine, the same for agent and command line.
 public enum LocalMachine {
     private static let postgresRoot = "/usr/lib/postgresql"
 
