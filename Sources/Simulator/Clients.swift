@@ -4,7 +4,7 @@ import Supervision
 /// Applications that write through port 5432 of any node, a machine outside that writes to each Postgres
 /// directly, and the oracle that remembers what they were told.
 final class Clients {
-    enum Fate { case sent, acknowledged }
+    enum Fate { case sent, acknowledged, givenUp }
 
     struct Write {
         let number: WriteID
@@ -107,6 +107,14 @@ final class Clients {
     /// When a write through this node's port was last acknowledged.
     func lastAcknowledged(through entry: Machine) -> WorldTime? {
         entry.index < lastThrough.count ? lastThrough[entry.index] : nil
+    }
+
+    /// Notes acknowledged writes as lost, each once.
+    ///
+    /// - Returns: how many were not known to be lost.
+    func giveUp(_ lost: Set<WriteID>) -> Int {
+        for number in lost { writes[number].fate = .givenUp }
+        return lost.count
     }
 
     func isAcknowledged(_ write: WriteID) -> Bool { writes[write].fate == .acknowledged }

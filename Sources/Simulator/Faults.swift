@@ -118,9 +118,16 @@ final class Faults {
             for each in world.machines where each.hardware.isAlive { crash(each) }
         case .pauseMachine: pause(machine, clockToo: false)
         case .suspendMachine: pause(machine, clockToo: true)
-        case .jumpClock: machine.clock.jump(by: random.duration(upTo: world.options.lease * 2), at: world.now)
+        case .jumpClock: jumpClock(machine)
         default: machine.diskStalledUntil = world.now + spell()
         }
+    }
+
+    /// A voter whose clock jumps forgets its promise too early: whoever writes now may get company.
+    private func jumpClock(_ machine: Machine) {
+        for other in world.machines { other.isExcused = true }
+        machine.clock.jump(by: random.duration(upTo: world.options.lease * 2), at: world.now)
+        for other in world.machines { world.writersMayHaveChanged(other) }
     }
 
     private func crash(_ machine: Machine) {

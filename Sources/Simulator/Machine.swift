@@ -58,10 +58,8 @@ final class Machine {
 
     /// The hypervisor stops the machine; `clockToo` also stops its boot clock.
     func pause(clockToo: Bool) {
-        if clockToo {
-            clock.stop(at: world.now)
-            isExcused = true
-        }
+        if clockToo { clock.stop(at: world.now) }
+        isExcused = true
         for process in processes { process.pause() }
         world.note(self, clockToo ? "machine suspended with its clock" : "machine paused")
     }
@@ -70,6 +68,7 @@ final class Machine {
         if clockToo { clock.resume(at: world.now) }
         for process in processes { world.schedule.resume(process) }
         world.note(self, "machine goes on")
+        world.writersMayHaveChanged(self)
     }
 
     /// Whatever is stopped goes on.

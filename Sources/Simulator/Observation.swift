@@ -44,5 +44,11 @@ public struct Violation: Hashable, Sendable, CustomStringConvertible {
 }
 
 enum Checkers {
-    static func all() -> [any Checker] { [] }
+    static func all() -> [any Checker] {
+        [
+            LeaderChecker(), RegisterChecker(), DurableChecker(), SingleWriterChecker(), DoorChecker(),
+            GuardChecker(), HistoryChecker(), PromotionChecker(), FreezeChecker(), OrderChecker(), VoteChecker(),
+            LeaseChecker(), FoundingChecker(), ConductChecker(),
+        ]
+    }
 }
