@@ -25,10 +25,35 @@ enum Observation {
     case stepped(Machine)
 }
 
+/// The kinds of observation, so that each checker is asked only about what it judges by.
+enum Sight: Int, CaseIterable {
+    case message, write, promise, arming, order, history, flush, commit, writers, event, step
+}
+
+extension Observation {
+    var sight: Sight {
+        switch self {
+        case .sent, .delivered: .message
+        case .persisting, .persisted: .write
+        case .promised: .promise
+        case .arming, .guardArmed: .arming
+        case .ordered: .order
+        case .promoted, .forkedTimeline, .receivedForeignBytes, .streamBegan: .history
+        case .flushed: .flush
+        case .committed: .commit
+        case .writersChanged: .writers
+        case .recorded: .event
+        case .stepped: .step
+        }
+    }
+}
+
 /// Judges the herd from outside. It knows the rules, not the code that follows them.
 protocol Checker {
     /// The invariants, as docs/internals/protocol.md lists them, and a few words.
     var name: String { get }
+    /// What it is shown; everything else passes by it.
+    var sights: [Sight] { get }
     /// - Returns: what is wrong, as a sentence; nil when nothing is.
     mutating func observe(_ seen: Observation, in world: World) -> String?
 }

@@ -13,7 +13,9 @@ final class World {
     var wal = WriteAheadLog()
     private(set) var machines: [Machine] = []
     var clients: Clients
-    private(set) var checkers: [any Checker]
+    private var checkers: [any Checker]
+    /// Which checkers are shown what, by kind of observation.
+    private let audience: [[Int]]
     private(set) var violation: Violation?
     /// False once the faults are over and everything must come right by itself.
     var troubles = true
@@ -34,7 +36,11 @@ final class World {
         random = SeededRandom(seed: seed)
         network = Network(options.weather)
         clients = Clients(options, seed: seed)
-        checkers = Checkers.all()
+        let checkers = Checkers.all()
+        self.checkers = checkers
+        audience = Sight.allCases.map { sight in
+            checkers.indices.filter { checkers[$0].sights.contains(sight) }
+        }
         for number in 0..<options.members { addMachine(World.names[number], founders: options.members) }
         clients.begin(self)
     }
@@ -137,7 +143,7 @@ final class World {
             newestCommitted = entry
         }
         guard violation == nil else { return }
-        for index in checkers.indices {
+        for index in audience[seen.sight.rawValue] {
             if let complaint = checkers[index].observe(seen, in: self) {
                 return fail(checkers[index].name, complaint)
             }

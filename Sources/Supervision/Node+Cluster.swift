@@ -4,7 +4,7 @@ import Consensus
 extension Node {
     /// Repeats, while there is no place in a cluster, what would lead to one.
     mutating func seekCluster() {
-        if document == nil { connectPeers(nil) }
+        connectPeers(document)
         guard document == nil || myRecord == nil,
             lastSeek.map({ now - $0 >= Node.seekInterval }) ?? true
         else { return }

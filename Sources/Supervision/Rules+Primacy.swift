@@ -258,12 +258,12 @@ extension Node {
     /// Members that could take the role over now, the freshest first.
     var candidates: [MemberID] {
         guard let document else { return [] }
-        let able = document.members.filter { $0.id != me && refusal(of: $0.id) == nil }
-        return able.sorted { left, right in
-            let leftLSN = report(of: left.id)?.report.position?.lsn ?? .zero
-            let rightLSN = report(of: right.id)?.report.position?.lsn ?? .zero
-            return leftLSN == rightLSN ? left.id < right.id : leftLSN > rightLSN
-        }.map(\.id)
+        var able: [(id: MemberID, lsn: LSN)] = []
+        for member in document.members where member.id != me && refusal(of: member.id) == nil {
+            able.append((member.id, report(of: member.id)?.report.position?.lsn ?? .zero))
+        }
+        able.sort { left, right in left.lsn == right.lsn ? left.id < right.id : left.lsn > right.lsn }
+        return able.map(\.id)
     }
 
     /// Why the role can't be handed to this member now; nil when it can.

@@ -5,6 +5,7 @@ import Supervision
 /// guard's deadline ahead.
 struct DoorChecker: Checker {
     let name = "I6 writes through 5432"
+    let sights: [Sight] = [.commit]
 
     mutating func observe(_ seen: Observation, in world: World) -> String? {
         guard case .committed(let machine, true, true) = seen, !machine.isExcused else { return nil }

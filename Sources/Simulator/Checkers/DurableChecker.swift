@@ -4,6 +4,7 @@ import Supervision
 /// I3: what a member has on disk never goes back, and nobody votes twice in a term.
 struct DurableChecker: Checker {
     let name = "I3 durable state"
+    let sights: [Sight] = [.write]
 
     mutating func observe(_ seen: Observation, in world: World) -> String? {
         guard case .persisted(let machine, let old, let new) = seen else { return nil }

@@ -4,6 +4,7 @@ import Supervision
 /// I28: a herd is founded once, and opens one database.
 struct FoundingChecker: Checker {
     let name = "I28 founding"
+    let sights: [Sight] = [.write]
     private var cluster: String?
     private var system: UInt64?
 

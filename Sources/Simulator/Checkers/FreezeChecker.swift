@@ -5,6 +5,7 @@ import Supervision
 /// calls itself valid only when its data is whole.
 struct FreezeChecker: Checker {
     let name = "I10 I11 I12 freeze"
+    let sights: [Sight] = [.message, .arming, .flush]
     private var answered: [MemberID: Term] = [:]
     private var armed: [MemberID: Term] = [:]
 

@@ -5,6 +5,7 @@ import Supervision
 /// never used again.
 struct GuardChecker: Checker {
     let name = "I7 I23 arming and release"
+    let sights: [Sight] = [.message, .arming, .order]
     private var released: [Term: MemberID] = [:]
 
     mutating func observe(_ seen: Observation, in world: World) -> String? {

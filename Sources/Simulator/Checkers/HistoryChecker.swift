@@ -5,6 +5,7 @@ import Supervision
 /// byte for byte what its upstream holds.
 struct HistoryChecker: Checker {
     let name = "I8 I18 I26 history"
+    let sights: [Sight] = [.history]
     private var used: [UInt64: [Timeline: MemberID]] = [:]
 
     mutating func observe(_ seen: Observation, in world: World) -> String? {

@@ -4,6 +4,7 @@ import Supervision
 /// I1, I20, I21: one leader per term, elected by a majority of the voters in force, and fit to lead.
 struct LeaderChecker: Checker {
     let name = "I1 I20 I21 leaders"
+    let sights: [Sight] = [.message]
     private var leaders: [Term: (member: MemberID, nonce: BootNonce)] = [:]
     private var grants: [Term: [(voter: MemberID, candidate: MemberID)]] = [:]
 

@@ -5,6 +5,7 @@ import Supervision
 /// acknowledgement in the newest majority.
 struct LeaseChecker: Checker {
     let name = "I22 lease"
+    let sights: [Sight] = [.message, .arming]
 
     private struct Rounds {
         var term: Term

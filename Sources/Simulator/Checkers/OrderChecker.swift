@@ -5,6 +5,7 @@ import Supervision
 /// on disk says so.
 struct OrderChecker: Checker {
     let name = "I16 I17 orders"
+    let sights: [Sight] = [.order]
 
     mutating func observe(_ seen: Observation, in world: World) -> String? {
         guard case .ordered(let machine, let order) = seen, let node = machine.agent.node else { return nil }

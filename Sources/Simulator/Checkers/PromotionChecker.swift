@@ -7,6 +7,7 @@ import Supervision
 /// Asynchronous mode may lose what no frozen member had. What was lost is counted, not forbidden.
 struct PromotionChecker: Checker {
     let name = "I9 I27 promotion"
+    let sights: [Sight] = [.message, .write, .history]
 
     private struct Answer {
         let from: MemberID

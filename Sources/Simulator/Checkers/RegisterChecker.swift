@@ -4,6 +4,7 @@ import Supervision
 /// I2: what is committed is on a majority's disks, is the same everywhere, and is never lost to a later leader.
 struct RegisterChecker: Checker {
     let name = "I2 register"
+    let sights: [Sight] = [.message, .write]
     private var documents: [Version: ClusterDocument] = [:]
     private var newestCommitted = Version.none
     private var newestLeader: Term = 0

@@ -7,6 +7,7 @@ import Consensus
 /// stopped together with its agent.
 struct SingleWriterChecker: Checker {
     let name = "I4 single writer"
+    let sights: [Sight] = [.writers]
 
     mutating func observe(_ seen: Observation, in world: World) -> String? {
         guard case .writersChanged = seen else { return nil }

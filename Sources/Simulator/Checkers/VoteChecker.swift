@@ -4,6 +4,7 @@ import Supervision
 /// I19: nobody votes against its own promise, nor in the time after a boot when it can't know what it promised.
 struct VoteChecker: Checker {
     let name = "I19 votes and promises"
+    let sights: [Sight] = [.message, .step]
     private var newestReleased: Term = 0
     private var registerAtBoot: [MemberID: (life: Int, lease: Duration?)] = [:]
 
