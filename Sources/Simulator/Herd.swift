@@ -72,8 +72,11 @@ public final class Herd {
     /// There is one primary, every other running member follows it, and clients get through everywhere.
     public var isWhole: Bool { Settled.complaint(in: world) == nil }
 
-    /// The acknowledged writes that `member` does not have.
-    public func lost(on member: MemberID) -> Int { world.lostWrites(on: machine(member)).count }
+    /// What is missing for the herd to be whole; nil when nothing is.
+    public var complaint: String? { Settled.complaint(in: world) }
+
+    /// The acknowledged writes that promotions have thrown away so far.
+    public var lostWrites: Int { world.tally.lostWrites }
 
     /// How long clients went without any acknowledged write, at worst.
     public var longestGap: Duration { world.clients.longestGap }
@@ -141,6 +144,6 @@ public final class Herd {
         ask(.switchover(target: target, dryRun: false, reason: "command"), of: member)
     }
 
-    /// The next promotion of the member's Postgres ends with a crash after the timeline was begun.
-    public func spoilPromotion(of member: MemberID) { machine(member).postgres.spoilsPromotion = true }
+    /// The next promotion, whoever's it is, ends in a crash after its timeline was begun.
+    public func spoilNextPromotion() { world.spoilsNextPromotion = true }
 }

@@ -72,7 +72,8 @@ enum Checkers {
     static func all() -> [any Checker] {
         [
             LeaderChecker(), RegisterChecker(), DurableChecker(), SingleWriterChecker(), DoorChecker(),
-            GuardChecker(), HistoryChecker(), PromotionChecker(), FreezeChecker(), OrderChecker(), VoteChecker(),
+            GuardChecker(), HistoryChecker(), PromotionChecker(), FreezeChecker(), OrderChecker(),
+            VoteChecker(),
             LeaseChecker(), FoundingChecker(), ConductChecker(),
         ]
     }

@@ -131,7 +131,7 @@ extension PostgresModel {
         guard let sender = server?.senders[standby], !sender.isBusy, let log = directory?.log,
             sender.sent < log.end
         else { return }
-        let most = world.options.replicationRate / 10
+        let most = world.troubles ? world.options.replicationRate / 10 : 10 << 20
         let upTo = LSN(min(log.end.bytes, sender.sent.bytes + most))
         server?.senders[standby]?.isBusy = true
         server?.senders[standby]?.sent = upTo

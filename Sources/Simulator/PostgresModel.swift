@@ -51,8 +51,6 @@ final class PostgresModel {
     private(set) var isDying = false
     private(set) var diesAsWriter = false
     var connectAttempt = 0
-    /// The next promotion ends in a crash once the timeline is begun.
-    var spoilsPromotion = false
 
     init(_ machine: Machine) { self.machine = machine }
 
@@ -181,8 +179,8 @@ final class PostgresModel {
             let promoted = world.wal.promote(log, to: number)
             directory?.log = promoted
             world.observe(.promoted(machine, from: log, to: promoted))
-            if spoilsPromotion {
-                spoilsPromotion = false
+            if world.spoilsNextPromotion {
+                world.spoilsNextPromotion = false
                 world.note(machine, "Postgres crashes in the promotion to timeline \(number)")
                 return kill()
             }

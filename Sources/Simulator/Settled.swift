@@ -13,7 +13,8 @@ enum Settled {
             return "\(primary.id) takes writes and the document names another"
         }
         for machine in world.machines where machine !== primary && !machine.isForeign {
-            guard machine.agent.process.isRunning else { continue }
+            guard machine.hardware.isAlive else { continue }
+            guard machine.agent.process.isRunning else { return "the agent of \(machine.id) does not run" }
             guard document.member(machine.id) != nil else { return "\(machine.id) is not a member" }
             guard world.isFollowing(machine) else {
                 return "\(machine.id) does not follow: \(machine.agent.node.map { "\($0.decision)" } ?? "")"
@@ -36,16 +37,5 @@ extension World {
             machines[receiver.source].postgres.canAcknowledge
         else { return false }
         return !receiver.name.hasPrefix("matriarch-join")
-    }
-
-    /// The writes that somebody was told to be safe and that this machine does not hold.
-    func lostWrites(on machine: Machine) -> [WriteID] {
-        guard let log = machine.postgres.directory?.log else { return [] }
-        var lost: Set<WriteID> = []
-        for other in machines {
-            guard let theirs = other.postgres.directory?.log else { continue }
-            lost.formUnion(wal.writes(of: theirs, notIn: log).filter(clients.isAcknowledged))
-        }
-        return lost.sorted()
     }
 }

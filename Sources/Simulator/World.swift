@@ -23,6 +23,8 @@ final class World {
     /// Stops the run after this many events.
     var stepLimit: UInt64?
     var tally = Tally()
+    /// The next promotion ends in a crash once its timeline is begun.
+    var spoilsNextPromotion = false
     /// The newest document that anybody is known to have committed.
     private(set) var newestCommitted: Entry<ClusterDocument>?
     private var hosts: [String: Int] = [:]

@@ -2,7 +2,7 @@ import Platform
 import Simulator
 import Synchronization
 
-/// Hands out seeds to threads and collects what became of them.
+/// Hands out seeds to threads and collects what became of them; failures are named as they are found.
 final class ScoreBoard: Sendable {
     struct Result {
         var passed = 0
@@ -36,19 +36,14 @@ final class ScoreBoard: Sendable {
             state.result.lostWrites += outcome.lostWrites
             if let violation = outcome.violation {
                 state.result.violations.append(violation)
+                print("FAILED \(violation)")
             } else {
                 state.result.passed += 1
             }
         }
     }
 
-    /// Violations in the order of their seeds.
-    var result: Result {
-        state.withLock { state in
-            state.result.violations.sort { $0.seed < $1.seed }
-            return state.result
-        }
-    }
+    var result: Result { state.withLock { $0.result } }
 }
 
 /// How many processors this machine has.

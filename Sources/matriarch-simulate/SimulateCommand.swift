@@ -79,7 +79,6 @@ enum SimulateCommand {
         }
         let result = board.result
         let spent = BootClock.now() - began
-        for violation in result.violations { print("FAILED \(violation)") }
         print(
             "# \(seconds(result.length)) s simulated in \(spent / 1_000_000) ms, "
                 + "\(ratio(result.length, spent)) times real time on \(plan.jobs) threads: "

@@ -9,7 +9,8 @@ struct FoundingChecker: Checker {
     private var system: UInt64?
 
     mutating func observe(_ seen: Observation, in world: World) -> String? {
-        guard case .persisting(let machine, let state) = seen, let document = state.hard.committed?.document else {
+        guard case .persisting(let machine, let state) = seen, let document = state.hard.committed?.document
+        else {
             return nil
         }
         if let cluster, cluster != document.clusterID {

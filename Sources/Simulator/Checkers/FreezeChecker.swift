@@ -1,8 +1,8 @@
 import Consensus
 import Supervision
 
-/// I10, I11, I12: a frozen member acknowledges nothing more to an older primary, says truly where its log ends, and
-/// calls itself valid only when its data is whole.
+/// I10, I11, I12: a frozen member acknowledges nothing more to an older primary, says truly where its log
+/// ends, and calls itself valid only when its data is whole.
 struct FreezeChecker: Checker {
     let name = "I10 I11 I12 freeze"
     let sights: [Sight] = [.message, .arming, .flush]

@@ -1,8 +1,8 @@
 import Consensus
 import Supervision
 
-/// I7, I23: armed before every promotion; a term is given back only when its Postgres is dead or in recovery, and
-/// never used again.
+/// I7, I23: armed before every promotion; a term is given back only when its Postgres is dead or in
+/// recovery, and never used again.
 struct GuardChecker: Checker {
     let name = "I7 I23 arming and release"
     let sights: [Sight] = [.message, .arming, .order]
@@ -14,7 +14,8 @@ struct GuardChecker: Checker {
             let term = machine.agent.node?.term
             return machine.guardian.epoch == term ? nil : "\(machine.id) promotes with its guard not armed"
         case .guardArmed(let machine, let epoch):
-            return released[epoch] == machine.id ? "\(machine.id) arms for term \(epoch), which it released" : nil
+            return released[epoch] == machine.id
+                ? "\(machine.id) arms for term \(epoch), which it released" : nil
         case .sent(let machine, let envelope, _):
             switch envelope.body {
             case .consensus(.timeoutNow(let message)): return release(machine, message.term)

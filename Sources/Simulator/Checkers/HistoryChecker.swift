@@ -1,8 +1,8 @@
 import Consensus
 import Supervision
 
-/// I8, I18, I26: every timeline number is used once, one place in a timeline has one content, and a standby holds
-/// byte for byte what its upstream holds.
+/// I8, I18, I26: every timeline number is used once, one place in a timeline has one content, and a standby
+/// holds byte for byte what its upstream holds.
 struct HistoryChecker: Checker {
     let name = "I8 I18 I26 history"
     let sights: [Sight] = [.history]

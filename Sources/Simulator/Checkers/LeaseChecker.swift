@@ -1,8 +1,8 @@
 import Consensus
 import Supervision
 
-/// I22: the guard's deadline lies within one lease, less the margin for killing, of the *sending* of the oldest
-/// acknowledgement in the newest majority.
+/// I22: the guard's deadline lies within one lease, less the margin for killing, of the *sending* of the
+/// oldest acknowledgement in the newest majority.
 struct LeaseChecker: Checker {
     let name = "I22 lease"
     let sights: [Sight] = [.message, .arming]

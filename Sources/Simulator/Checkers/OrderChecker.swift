@@ -1,8 +1,8 @@
 import Consensus
 import Supervision
 
-/// I16, I17: what is done to Postgres follows from a committed document, and nothing is destroyed before the record
-/// on disk says so.
+/// I16, I17: what is done to Postgres follows from a committed document, and nothing is destroyed before
+/// the record on disk says so.
 struct OrderChecker: Checker {
     let name = "I16 I17 orders"
     let sights: [Sight] = [.order]
@@ -23,7 +23,8 @@ struct OrderChecker: Checker {
             else { return "\(machine.id) makes a database that no committed document asks for" }
             return nil
         case .startPrimary:
-            guard node.document?.primary?.member == machine.id || node.document?.systemIdentifier != nil else {
+            guard node.document?.primary?.member == machine.id || node.document?.systemIdentifier != nil
+            else {
                 return "\(machine.id) starts as primary and no committed document names it"
             }
             return nil

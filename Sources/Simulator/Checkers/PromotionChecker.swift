@@ -1,7 +1,7 @@
 import Consensus
 import Supervision
 
-/// I9, I27: whoever is promoted holds the most of all who were frozen; a majority of the voters was; and in
+/// I9, I27: whoever is promoted holds the most of all voters who were frozen; a majority of them was; and in
 /// asynchronous mode it is not further behind than the settings allow.
 ///
 /// Asynchronous mode may lose what no frozen member had. What was lost is counted, not forbidden.
@@ -21,7 +21,8 @@ struct PromotionChecker: Checker {
         switch seen {
         case .delivered(let machine, let envelope, let from):
             guard case .frozen(let answer) = envelope.body else { return nil }
-            heard[machine.id, default: [:]][answer.term, default: []].append(Answer(from: from.id, answer: answer))
+            heard[machine.id, default: [:]][answer.term, default: []].append(
+                Answer(from: from.id, answer: answer))
             return nil
         case .persisting(let machine, let state):
             guard let document = state.hard.accepted?.document, let lineage = document.currentLineage,
@@ -47,7 +48,7 @@ struct PromotionChecker: Checker {
         }
         guard isMajority else { return "\(machine.id) chose itself before a majority was frozen" }
         let mine = machine.postgres.position
-        for answer in answers {
+        for answer in answers where document.voters.contains(answer.from) {
             guard case .frozen(let theirs) = answer.answer.verdict, answer.answer.dataState == .valid,
                 document.isFresher(theirs, than: mine), document.lineage(theirs.timeline)?.status == .open
             else { continue }
@@ -60,8 +61,8 @@ struct PromotionChecker: Checker {
         return nil
     }
 
-    /// Acknowledged writes of any other directory's history that the new one does not hold and that were not given
-    /// up before.
+    /// Acknowledged writes of any other directory's history that the new one does not hold and that were
+    /// not given up before.
     private func lost(by log: Log, of machine: Machine, _ world: World) -> Int {
         var lost: Set<WriteID> = []
         for other in world.machines where other !== machine {

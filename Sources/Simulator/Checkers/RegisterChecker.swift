@@ -1,7 +1,8 @@
 import Consensus
 import Supervision
 
-/// I2: what is committed is on a majority's disks, is the same everywhere, and is never lost to a later leader.
+/// I2: what is committed is on a majority's disks, is the same everywhere, and is never lost to a later
+/// leader.
 struct RegisterChecker: Checker {
     let name = "I2 register"
     let sights: [Sight] = [.message, .write]

@@ -1,7 +1,8 @@
 import Consensus
 import Supervision
 
-/// I19: nobody votes against its own promise, nor in the time after a boot when it can't know what it promised.
+/// I19: nobody votes against its own promise, nor in the time after a boot when it can't know what it
+/// promised.
 struct VoteChecker: Checker {
     let name = "I19 votes and promises"
     let sights: [Sight] = [.message, .step]
@@ -43,8 +44,10 @@ struct VoteChecker: Checker {
         guard let promise = machine.agent.promise, now < promise.until, promise.term > newestReleased else {
             return nil
         }
-        let isPromised = promise.leader == candidate.id && promise.instance == candidate.settings.member.instance
+        let isPromised =
+            promise.leader == candidate.id && promise.instance == candidate.settings.member.instance
         if isPromised { return nil }
-        return "\(machine.id) votes for \(candidate.id) in term \(term) inside its promise to \(promise.leader)"
+        return
+            "\(machine.id) votes for \(candidate.id) in term \(term) inside its promise to \(promise.leader)"
     }
 }
