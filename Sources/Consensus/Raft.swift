@@ -122,8 +122,9 @@ public struct Raft<Document: RegisterDocument>: Sendable {
         fireTimers()
         flushWrites()
         checkInvariants()
-        defer { effects.removeAll() }
-        return effects
+        let ordered = effects
+        effects = []
+        return ordered
     }
 
     private mutating func handle(_ event: Event) {

@@ -139,6 +139,7 @@ final class Adversary {
         case 2...3: cut()
         case 4: isolateLeader()
         case 35...36: ambush()
+        case 37: fade()
         case 5...7: herd.cuts = []
         case 8...10: herd.crash(any(), machine: random.chance(0.4))
         case 11...17: restart(any())
@@ -195,6 +196,21 @@ final class Adversary {
             herd.appointments.append((herd.now, { [unowned self] in herd.crash(id, machine: true) }))
             herd.appointments.append((bootAt, { [unowned self] in restart(id) }))
         }
+    }
+
+    /// What a lease counted from the wrong end needs to do harm: answers crawl for a while, then the leader
+    /// is no longer heard, but the last answers still reach it.
+    private func fade() {
+        guard let leader = herd.leaders.last?.id else { return }
+        herd.cuts = []
+        crawling = Set(ids.filter { $0 != leader }.map { [$0, leader] })
+        herd.appointments.append(
+            (
+                herd.now + .milliseconds(500) + random.duration(upTo: .milliseconds(500)),
+                { [unowned self] in
+                    for id in ids where id != leader { herd.cuts.insert([leader, id]) }
+                }
+            ))
     }
 
     /// An agent that starts may learn of its guard late, and resumes when it finds it armed.
