@@ -86,7 +86,9 @@ let package = Package(
         tests("ConfigTests", ["Config", "TestSupport"], exclude: ["Scripts", "Snapshots"]),
         tests("SimulatorTests", ["Simulator", "Consensus", "Supervision", "TestSupport"]),
         tests("PlatformTests", ["Platform", "CLinux", "TestSupport"]),
-        tests("PostgresTests", ["Postgres", "Platform", "Consensus", "Supervision", "TestSupport"]),
+        tests(
+            "PostgresTests", ["Postgres", "Platform", "Consensus", "Supervision", "TestSupport"],
+            exclude: ["Snapshots"]),
         tests("PeersTests", ["Peers", "Platform", "Consensus", "Supervision", "TestSupport"]),
         tests("HTTPTests", ["HTTP", "Platform", "Supervision", "TestSupport"]),
         tests("ProxyTests", ["Proxy", "Platform", "TestSupport"]),

@@ -52,4 +52,15 @@ enum DataDirectory {
         guard let text = try? Files.readText(site.foundingMarker, limit: 64) else { return nil }
         return Term(text.filter { !$0.isWhitespace })
     }
+
+    /// Removes the directory that a copy has replaced, once the copy has proven itself.
+    static func releasePrevious(_ site: PostgresSite) {
+        guard Files.exists(site.previousDirectory) else { return }
+        do {
+            try Files.removeTree(site.previousDirectory)
+            Log.notice("the copy is valid: the old data directory is removed")
+        } catch {
+            Log.warning("the old data directory can't be removed", [("error", "\(error)")])
+        }
+    }
 }

@@ -212,15 +212,4 @@ extension OrderRun {
         }
         try Files.renameDurably(site.unfinishedDirectory, to: site.dataDirectory)
     }
-
-    /// Removes the old data directory once the copy has proven itself.
-    func releasePrevious() {
-        guard Files.exists(site.previousDirectory) else { return }
-        do {
-            try Files.removeTree(site.previousDirectory)
-            note("the copy is valid: the old data directory is removed")
-        } catch {
-            Log.warning("the old data directory can't be removed", [("error", "\(error)")])
-        }
-    }
 }

@@ -29,7 +29,6 @@ extension OrderRun {
         try postmaster.signal(SIGHUP)
         try postmaster.endWALReceivers()
         let deadline = Deadline.after(Self.settlePatience)
-        let survey = Survey(site)
         while survey.look()?.settled == nil, !Deadline.isPast(deadline), postmaster.isRunning {
             Deadline.pause(.milliseconds(10))
         }
@@ -49,7 +48,6 @@ extension OrderRun {
             try postmaster.endWALReceivers()
         }
         try postmaster.signal(SIGHUP)
-        let survey = Survey(site)
         let deadline = Deadline.after(Self.streamPatience)
         while survey.look()?.streaming != true, !Deadline.isPast(deadline) {
             Deadline.pause(.milliseconds(10))
@@ -66,18 +64,20 @@ extension OrderRun {
         let doing = "promoting to timeline \(plan.timeline)"
         let state = try door.state()
         guard state.epoch != nil else { throw PostgresError.refused(doing, "the guard is not armed") }
-        let report = Self.report(of: site)
-        if report.state == .primary, report.position?.timeline == plan.timeline { return try promoted(plan) }
+        let report = Self.report(by: survey)
+        let session = try survey.connected(until: Deadline.after(.seconds(5)))
+        if report.state == .primary, report.position?.timeline == plan.timeline {
+            return try promoted(session)
+        }
         guard report.state == .standby, let end = report.settled else {
             throw PostgresError.refused(doing, "Postgres is no frozen standby (\(report.state.rawValue))")
         }
         try wal.reserve(plan.timeline, from: end.timeline)
-        let session = try openSession()
         try checkPlaceholder(session, doing)
         try endClientSessions(session)
         _ = try session.query("select pg_promote(false)", until: Deadline.after(.seconds(5)))
         try awaitPromotion(session, doing)
-        return try promoted(plan)
+        return try promoted(session)
     }
 
     /// Before it can write it must be unable to acknowledge: the new primary's own rule comes after its start.
@@ -116,8 +116,7 @@ extension OrderRun {
     }
 
     /// Which timeline it really became, and where that left its parent: by Postgres's own history file.
-    private func promoted(_ plan: PromotionPlan) throws -> PostgresOutcome.Result {
-        let session = try openSession()
+    private func promoted(_ session: Session) throws -> PostgresOutcome.Result {
         let name = try session.query(
             "select left(pg_walfile_name(pg_current_wal_flush_lsn()), 8)", until: Deadline.after(.seconds(5))
         ).value

@@ -5,12 +5,14 @@ internal import Supervision
 internal import Synchronization
 
 /// One order while it is carried out, on a worker thread.
-struct OrderRun: Sendable {
+struct OrderRun {
     let site: PostgresSite
     let door: GuardDoor
     let verified: VerifiedCredentials
     let cancellation: Cancellation
     let progress: @Sendable (String) -> Void
+    /// The lane's own, with a session that may serve the next order too.
+    let survey: Survey
 
     var gate: Gate { Gate(site: site) }
     var settings: ManagedSettings { ManagedSettings(site: site) }
@@ -23,7 +25,7 @@ struct OrderRun: Sendable {
         } catch {
             result = .failed("\(error)")
         }
-        return PostgresOutcome(result: result, report: Self.report(of: site))
+        return PostgresOutcome(result: result, report: Self.report(by: survey))
     }
 
     private func perform(_ order: PostgresOrder) throws -> PostgresOutcome.Result {
@@ -44,8 +46,8 @@ struct OrderRun: Sendable {
     }
 
     /// What is there now; unresponsive when Postgres says nothing.
-    static func report(of site: PostgresSite) -> PostgresReport {
-        Survey(site).look()
+    static func report(by survey: Survey) -> PostgresReport {
+        survey.look()
             ?? PostgresReport(state: .unresponsive, takenAt: Instant(nanoseconds: BootClock.now()))
     }
 

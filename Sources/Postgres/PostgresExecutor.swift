@@ -1,3 +1,4 @@
+internal import Consensus
 public import Platform
 public import Supervision
 internal import Synchronization
@@ -7,15 +8,12 @@ internal import Synchronization
 /// Orders of the foreground run one after the other; those of the background (settings, checkpoints) beside them. All
 /// methods MUST be called on the loop's thread, and all handlers are called there.
 public final class PostgresExecutor {
-    /// Orders that may wait in one lane. The rules give one at a time; more is a bug of the giver.
-    static let laneLimit = 16
-
     private let site: PostgresSite
     private let door: GuardDoor
     private let loop: EventLoop
     private let poller: PostgresPoller
-    private let foreground: WorkerThread
-    private let background: WorkerThread
+    private let foreground: OrderLane
+    private let background: OrderLane
     private let verified = VerifiedCredentials()
     private var running: [JobID: Cancellation] = [:]
 
@@ -26,8 +24,8 @@ public final class PostgresExecutor {
         self.door = door
         self.loop = loop
         self.poller = poller
-        foreground = try WorkerThread(name: "pg-orders", loop: loop, capacity: Self.laneLimit)
-        background = try WorkerThread(name: "pg-background", loop: loop, capacity: Self.laneLimit)
+        foreground = try OrderLane("pg-orders", loop, site, keepsSession: true)
+        background = try OrderLane("pg-background", loop, site, keepsSession: false)
     }
 
     /// Begins an order.
@@ -46,36 +44,34 @@ public final class PostgresExecutor {
             tell: { [weak self] text in
                 if self?.running[job] != nil { progress(text) }
             })
-        let run = OrderRun(
-            site: site, door: door, verified: verified, cancellation: cancellation, progress: teller.tell)
         poller.hurry()
         let lane = order.isBackground ? background : foreground
         do {
-            try lane.submit({ run.outcome(of: order) }) { [weak self] outcome in
+            let work = lane.work(order, site, door, verified, cancellation, teller.tell)
+            try lane.thread.submit(work) { [weak self] outcome in
                 self?.running[job] = nil
                 self?.poller.hurry()
-                self?.tidyUp(after: order, run, outcome)
+                self?.tidyUp(after: order, outcome)
                 completion(outcome)
             }
         } catch {
             running[job] = nil
             Log.error("an order to Postgres is refused", [("reason", error.description)])
-            loop.post(
-                Confined { [site] in
-                    completion(
-                        PostgresOutcome(result: .failed(error.description), report: OrderRun.report(of: site))
-                    )
-                }.run)
+            let report = poller.latest ?? PostgresReport(state: .starting, takenAt: .zero)
+            let answer = Confined {
+                completion(PostgresOutcome(result: .failed(error.description), report: report))
+            }
+            loop.post(answer.run)
         }
     }
 
     /// A stream under the name of a valid member proves the copy: the data that it replaced may go.
-    private func tidyUp(after order: PostgresOrder, _ run: OrderRun, _ outcome: PostgresOutcome) {
+    private func tidyUp(after order: PostgresOrder, _ outcome: PostgresOutcome) {
         guard case .follow(let upstream) = order, outcome.result == .done,
             upstream.applicationName.hasPrefix(Self.validNamePrefix)
         else { return }
         do {
-            try background.submit({ run.releasePrevious() }, then: {})
+            try background.thread.submit({ [site] in DataDirectory.releasePrevious(site) }, then: {})
         } catch {
             // Asked again at the next follow.
             Log.info("the old data directory stays for now", [("reason", error.description)])
@@ -92,8 +88,39 @@ public final class PostgresExecutor {
     /// Lets orders that were begun come to their end (a clone is called off) and ends the threads.
     public func stop() {
         for cancellation in running.values { cancellation.cancel() }
-        foreground.stop()
-        background.stop()
+        foreground.thread.stop()
+        background.thread.stop()
+    }
+}
+
+/// A thread for orders, one after the other, with what it keeps between them.
+///
+/// `@unchecked Sendable`: the survey is only touched by the lane's own thread.
+private final class OrderLane: @unchecked Sendable {
+    /// Orders that may wait. The rules give one at a time; more is a bug of the giver.
+    private static let limit = 16
+
+    let thread: WorkerThread
+    private let survey: Survey
+    private let keepsSession: Bool
+
+    init(_ name: String, _ loop: EventLoop, _ site: PostgresSite, keepsSession: Bool) throws(SystemError) {
+        thread = try WorkerThread(name: name, loop: loop, capacity: Self.limit)
+        survey = Survey(site)
+        self.keepsSession = keepsSession
+    }
+
+    func work(
+        _ order: PostgresOrder, _ site: PostgresSite, _ door: GuardDoor, _ verified: VerifiedCredentials,
+        _ cancellation: Cancellation, _ progress: @escaping @Sendable (String) -> Void
+    ) -> @Sendable () -> PostgresOutcome {
+        { [self] in
+            let run = OrderRun(
+                site: site, door: door, verified: verified, cancellation: cancellation, progress: progress,
+                survey: survey)
+            defer { if !keepsSession { survey.disconnect() } }
+            return run.outcome(of: order)
+        }
     }
 }
 

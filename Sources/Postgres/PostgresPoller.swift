@@ -18,6 +18,7 @@ public final class PostgresPoller: Sendable {
     private let bell: MessageQueue<Bool>
     private let quickUntil = Atomic<Int64>(0)
     private let stopped = Atomic<Bool>(false)
+    private let last = Mutex<PostgresReport?>(nil)
 
     /// - Parameter publish: called on the poller's thread with each report.
     public init(site: PostgresSite, publish: @escaping @Sendable (PostgresReport) -> Void) throws(SystemError)
@@ -46,11 +47,17 @@ public final class PostgresPoller: Sendable {
         _ = bell.push(true)
     }
 
+    /// The report that was published last, if any was. From any thread.
+    public var latest: PostgresReport? { last.withLock { $0 } }
+
     private func run() {
         let survey = Survey(site)
         while !stopped.load(ordering: .acquiring) {
             let report = survey.look()
-            if let report { publish(report) }
+            if let report {
+                last.withLock { $0 = report }
+                publish(report)
+            }
             let isQuick =
                 report?.state == .starting || !Deadline.isPast(quickUntil.load(ordering: .acquiring))
             wait(isQuick ? Self.quick : Self.steady)

@@ -9,6 +9,9 @@ final class Survey {
     private let site: PostgresSite
     private let gate: Gate
     private var session: Session?
+    /// The postmaster that the session belongs to: another one's sessions are gone.
+    private var servedBy: ProcessTable.Entry?
+    private var checkedVersion: Files.Stamp?
     private var control: (stamp: Files.Stamp, data: ControlData)?
     private var unansweredSince: Int64?
     private var last: PostgresReport?
@@ -28,25 +31,34 @@ final class Survey {
     /// One look. Nil when Postgres did not answer this time, but has not been silent for long enough to say so.
     func look() -> PostgresReport? {
         guard let postmaster = Postmaster.find(site) else {
-            session = nil
+            disconnect()
             unansweredSince = nil
             return remember(stopped())
         }
-        // Looked at before the positions: what is closed now can't bring them anything more.
-        let gateState = self.gateState(postmaster)
+        if servedBy != postmaster.entry { disconnect() }
+        servedBy = postmaster.entry
+        let isOld = session != nil
         do {
-            var report = try ask(gateState)
-            report.takenAt = Self.now
-            unansweredSince = nil
-            return remember(report)
-        } catch let error as PostgresError {
-            session = nil
-            return unanswered(error, gateState)
+            return remember(try ask(postmaster))
         } catch {
-            session = nil
-            return remember(running(.starting, gateState))
+            disconnect()
+            // An old session may have been ended by somebody: only a new one tells.
+            if isOld, let report = try? ask(postmaster) { return remember(report) }
+            if let error = error as? PostgresError { return unanswered(error, postmaster) }
+            Log.warning("what Postgres says can't be read", [("error", "\(error)")])
+            return remember(running(.starting, postmaster))
         }
     }
+
+    /// A session as the agent's own role, kept for the next look.
+    func connected(until deadline: Int64) throws(PostgresError) -> Session {
+        if let session, !session.isBroken { return session }
+        let session = try Session.open(site.localParameters, until: deadline)
+        self.session = session
+        return session
+    }
+
+    func disconnect() { session = nil }
 
     private static var now: Instant { Instant(nanoseconds: BootClock.now()) }
 
@@ -55,19 +67,18 @@ final class Survey {
         return report
     }
 
+    /// Closed only when nothing can bring more: no way to connect, and nobody who is connected.
     private func gateState(_ postmaster: Postmaster) -> PostgresReport.Gate {
-        guard !gate.hasService, let receivers = try? postmaster.walReceivers(), receivers.isEmpty else {
-            return .open
-        }
+        if gate.hasService { return .open }
+        guard let receivers = try? postmaster.walReceivers(), receivers.isEmpty else { return .open }
         return .closed
     }
 
     // MARK: running
 
-    private func ask(_ gateState: PostgresReport.Gate) throws -> PostgresReport {
+    private func ask(_ postmaster: Postmaster) throws -> PostgresReport {
         let deadline = Deadline.after(Self.budget)
-        let session = try self.session ?? Session.open(site.localParameters, until: deadline)
-        self.session = session
+        let session = try connected(until: deadline)
         let row =
             try session.query(
                 """
@@ -77,19 +88,21 @@ final class Survey {
                 """, until: deadline
             ).first ?? []
         guard row.count == 4 else { throw PostgresError(.lost, "asking for the role", "no answer") }
-        let report = PostgresReport(state: row[0] == "t" ? .standby : .primary, takenAt: Self.now)
-        var filled = report
-        filled.gate = gateState
-        filled.systemIdentifier = row[1].flatMap { UInt64($0) }
-        filled.version = row[2]?.split(separator: " ").first.map(String.init)
-        version = filled.version
-        filled.foundingMarker = foundingMarker
-        if filled.state == .standby {
-            try askStandby(session, &filled, startupWaits: row[3], deadline)
+        var report = PostgresReport(state: row[0] == "t" ? .standby : .primary, takenAt: Self.now)
+        report.systemIdentifier = row[1].flatMap { UInt64($0) }
+        report.version = row[2]?.split(separator: " ").first.map(String.init)
+        version = report.version
+        report.foundingMarker = foundingMarker
+        if report.state == .standby {
+            // Before the positions: what is closed now can't bring them anything more.
+            report.gate = gateState(postmaster)
+            try askStandby(session, &report, startupWaits: row[3], deadline)
         } else {
-            try askPrimary(session, &filled, deadline)
+            try askPrimary(session, &report, deadline)
         }
-        return filled
+        unansweredSince = nil
+        report.takenAt = Self.now
+        return report
     }
 
     private func askStandby(
@@ -185,25 +198,25 @@ final class Survey {
 
     // MARK: not answering
 
-    private func unanswered(_ error: PostgresError, _ gateState: PostgresReport.Gate) -> PostgresReport? {
+    private func unanswered(_ error: PostgresError, _ postmaster: Postmaster) -> PostgresReport? {
         switch error.kind {
         case .server(let state) where state == .cannotConnectNow:
             unansweredSince = nil
-            return remember(running(.starting, gateState))
+            return remember(running(.starting, postmaster))
         case .server(let state) where state.isAuthorization || state == .tooManyConnections:
             // Alive, but our way in is blocked: that is for a person to mend, not a reason to fail over.
             Log.warning("the agent can't ask Postgres", [("error", error.description)])
             unansweredSince = nil
-            return remember(running(roleOnDisk, gateState))
+            return remember(running(roleOnDisk, postmaster))
         case .unreachable where last?.state != .primary && last?.state != .standby:
-            return remember(running(.starting, gateState))
+            return remember(running(.starting, postmaster))
         default: break
         }
         let since = unansweredSince ?? BootClock.now()
         unansweredSince = since
         guard Duration.nanoseconds(BootClock.now() - since) >= Self.patience else { return nil }
         Log.warning("Postgres does not answer", [("error", error.description)])
-        return remember(running(.unresponsive, gateState))
+        return remember(running(.unresponsive, postmaster))
     }
 
     private var roleOnDisk: PostgresReport.State {
@@ -211,9 +224,9 @@ final class Survey {
     }
 
     /// What can be said of a running Postgres without asking it.
-    private func running(_ state: PostgresReport.State, _ gateState: PostgresReport.Gate) -> PostgresReport {
+    private func running(_ state: PostgresReport.State, _ postmaster: Postmaster) -> PostgresReport {
         var report = PostgresReport(state: state, takenAt: Self.now)
-        report.gate = gateState
+        report.gate = gateState(postmaster)
         report.systemIdentifier = (try? controlData())?.systemIdentifier
         report.version = version
         report.foundingMarker = foundingMarker
@@ -228,7 +241,7 @@ final class Survey {
         var report = PostgresReport(state: .stopped, takenAt: Self.now)
         report.foundingMarker = foundingMarker
         do {
-            try DataDirectory.check(site)
+            try checkOnce()
             let control = try controlData()
             report.systemIdentifier = control.systemIdentifier
             report.settled = try control.end(of: site.dataDirectory)
@@ -239,6 +252,14 @@ final class Survey {
         }
         report.takenAt = Self.now
         return report
+    }
+
+    /// Asking the binaries for their version takes a process: once for each data directory.
+    private func checkOnce() throws {
+        let stamp = Files.stamp(site.data("PG_VERSION"))
+        if let stamp, stamp == checkedVersion { return }
+        try DataDirectory.check(site)
+        checkedVersion = stamp
     }
 
     private var foundingMarker: Term? { DataDirectory.foundingMarker(site) }

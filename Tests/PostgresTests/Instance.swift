@@ -125,7 +125,16 @@ final class Instance {
     var run: OrderRun { run(Cancellation()) { _ in } }
 
     func run(_ cancellation: Cancellation, _ progress: @escaping @Sendable (String) -> Void) -> OrderRun {
-        OrderRun(site: site, door: door, verified: verified, cancellation: cancellation, progress: progress)
+        OrderRun(
+            site: site, door: door, verified: verified, cancellation: cancellation, progress: progress,
+            survey: Survey(site))
+    }
+
+    /// As an agent that was started a moment ago.
+    static func freshRun(of instance: Instance) throws -> OrderRun {
+        OrderRun(
+            site: instance.site, door: instance.door, verified: VerifiedCredentials(),
+            cancellation: Cancellation(), progress: { _ in }, survey: Survey(instance.site))
     }
 
     func attempt(_ order: PostgresOrder) -> PostgresOutcome { run.outcome(of: order) }
@@ -168,7 +177,7 @@ final class Instance {
     /// Ends Postgres as its guard would.
     func kill() throws { _ = try door.ask(.kill) }
 
-    var report: PostgresReport { OrderRun.report(of: site) }
+    var report: PostgresReport { OrderRun.report(by: Survey(site)) }
 
     /// The cluster's first database, running as primary with its roles.
     func found() throws {
