@@ -135,7 +135,7 @@ public final class Herd: Sendable {
                     last[node.name] = "\(error)"
                 }
             }
-            if .current > deadline { throw neverHappened(condition.what, limit, last) }
+            try giveUpIfHopeless(.current > deadline, condition.what, limit, last)
             pause(.milliseconds(50))
         }
     }
@@ -146,7 +146,7 @@ public final class Herd: Sendable {
     ) throws {
         let deadline = Moment.current + limit
         while !(try holds()) {
-            if .current > deadline { throw neverHappened(what, limit, [:]) }
+            try giveUpIfHopeless(.current > deadline, what, limit, [:])
             pause(.milliseconds(50))
         }
     }
@@ -159,12 +159,17 @@ public final class Herd: Sendable {
     public var databaseDoors: [Door] { nodes.map(\.database) }
     public var entrances: [Door] { nodes.map(\.entrance) }
 
-    private func neverHappened(_ what: String, _ limit: Duration, _ views: [String: String]) -> LabError {
+    /// Throws when time is up, or when an agent has ended with an error: waiting on would tell nothing more.
+    private func giveUpIfHopeless(
+        _ isLate: Bool, _ what: String, _ limit: Duration, _ views: [String: String]
+    ) throws {
+        let ended = nodes.compactMap { node in node.agentGaveUp.map { "\(node.name)'s agent ended: \($0)" } }
+        guard isLate || !ended.isEmpty else { return }
         let seen = views.sorted { $0.key < $1.key }.map { "  \($0.key) says: \($0.value)" }
         let logs = nodes.map { "  --- end of \($0.name)'s log\n\($0.logTail())" }
         let kept = (try? keepLogs()).map { "whole logs: \($0)" } ?? "the logs could not be kept"
-        let lines = ["within \(limit) it did not happen that \(what)"] + seen + logs + [kept]
-        return LabError(lines.joined(separator: "\n"))
+        let lines = ["within \(limit) it did not happen that \(what)"] + ended + seen + logs + [kept]
+        throw LabError(lines.joined(separator: "\n"))
     }
 
     /// Copies the logs out of the herd's directory, which goes away.

@@ -105,6 +105,14 @@ public final class HerdNode: Sendable {
         }
     }
 
+    /// Set when the agent gave up by itself: it ended with a code other than 0, by no signal.
+    public var agentGaveUp: ChildProcess.Exit? {
+        agent.withLock { agent in
+            guard case .status(let code)? = agent?.exitIfEnded(), code != 0 else { return nil }
+            return .status(code)
+        }
+    }
+
     public func signalAgent(_ number: Int32) throws {
         try agent.withLock { agent in
             guard let agent, agent.exitIfEnded() == nil else {

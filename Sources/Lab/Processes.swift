@@ -20,7 +20,7 @@ public enum Processes {
     }
 
     /// Given to every program of a node, so that what it starts is known as its own.
-    public static let marker = "MATRIARCH_LAB_NODE"
+    public static let marker = "HERD_LABORATORY_NODE"
 
     /// Every living process of a node, descendants included, this process never.
     public static func belonging(to marks: Marks) -> [Entry] {
