@@ -182,6 +182,8 @@ public struct Raft<Document: RegisterDocument>: Sendable {
 
 extension Raft {
     public var term: Term { hard.term }
+    /// Started without the promises of its former life: until they are surely over, neither votes nor campaigns.
+    public var isBootWaiting: Bool { bootWaitEnd > now }
     /// What of `hard` is known to be on disk.
     public var durable: DurableMark { writes.known }
     /// The leader of the current term, when it is known.

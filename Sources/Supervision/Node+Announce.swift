@@ -125,7 +125,7 @@ extension Node {
         report.replayed = postgres?.replayed
         report.systemIdentifier = postgres?.systemIdentifier
         report.version = postgres?.version
-        report.unfit = unfit
+        report.unfit = unfitToTakeOver
         report.reason = lastDecision.reason
         report.checksPassing = checksPassing
         return report

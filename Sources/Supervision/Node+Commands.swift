@@ -49,7 +49,7 @@ extension Node {
 
     private mutating func takeSignal(_ request: RequestID) {
         if isLeader { return ask(.switchover(target: nil, dryRun: false, reason: "signal"), request) }
-        if let unfit { return refuse(request, "\(me) can't take over: \(unfit)") }
+        if let unfit = unfitToTakeOver { return refuse(request, "\(me) can't take over: \(unfit)") }
         if data.state != .valid {
             return refuse(request, "\(me) can't take over: its data is \(data.state.rawValue)")
         }

@@ -154,6 +154,13 @@ extension Node {
         return nil
     }
 
+    /// Why nothing should be handed to this member now; a boot wait does not bar it from resuming what it had.
+    var unfitToTakeOver: String? {
+        if let unfit { return unfit }
+        return raft.isBootWaiting
+            ? "it has just started and waits until promises it may have made are over" : nil
+    }
+
     var foreignSystem: String? {
         guard let known = document?.systemIdentifier, let mine = postgres?.systemIdentifier, mine != known,
             data.state != .cloning, data.state != .rewinding
