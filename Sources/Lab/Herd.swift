@@ -114,28 +114,30 @@ public final class Herd: Sendable {
 
     public func start() throws { for node in nodes { try node.start() } }
 
-    /// Waits until a node that answers tells that the condition holds.
+    /// Waits until every node that answers tells that the condition holds, and one at least does.
     ///
-    /// - Parameter observers: whom to ask; all nodes when nil. One yes is enough: the condition must be one
-    ///   that only the truth can satisfy, such as `writable`.
-    /// - Throws: with the condition, the last view and the ends of all logs.
+    /// - Parameter observers: whom to ask; all nodes when nil. A node that is cut off tells of another time and
+    ///   must be left out.
+    /// - Throws: with the condition, the last views and the ends of all logs.
     @discardableResult
     public func until(
         _ condition: Condition, seenBy observers: [HerdNode]? = nil, within limit: Duration = .seconds(60)
     ) throws -> ClusterView {
         let deadline = Moment.current + limit
-        var last: [String: String] = [:]
         while true {
-            for node in observers ?? nodes {
+            var told: [String: String] = [:]
+            var views: [ClusterView] = []
+            for node in observers ?? nodes where node.agentPID != nil {
                 do {
                     let view = try node.view()
-                    if condition.holds(view) { return view }
-                    last[node.name] = view.summary
+                    views.append(view)
+                    told[node.name] = view.summary
                 } catch {
-                    last[node.name] = "\(error)"
+                    told[node.name] = "\(error)"
                 }
             }
-            try giveUpIfHopeless(.current > deadline, condition.what, limit, last)
+            if let first = views.first, views.allSatisfy(condition.holds) { return first }
+            try giveUpIfHopeless(.current > deadline, condition.what, limit, told)
             pause(.milliseconds(50))
         }
     }

@@ -16,6 +16,7 @@ public final class HerdNode: Sendable {
     let place: Place
     let installation: Installation
     private let agent = Mutex<ChildProcess?>(nil)
+    private let lastStart = Mutex<Moment?>(nil)
 
     init(name: String, directory: String, place: Place, installation: Installation) {
         self.name = name
@@ -76,6 +77,7 @@ public final class HerdNode: Sendable {
         let words =
             place.prefix + machine.asPostgres
             + [installation.programs["matriarchd"], "--config", configurationPath]
+        lastStart.withLock { $0 = .current }
         let log = open(logPath, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o644)
         if log < 0 { throw LabError("open \(logPath): \(errorText())") }
         defer { close(log) }
@@ -96,6 +98,9 @@ public final class HerdNode: Sendable {
         try signalAgent(SIGTERM)
         return try waitForAgent(within: limit)
     }
+
+    /// How long ago the agent was last started; nil when never.
+    public var age: Duration? { lastStart.withLock { $0 }.map { Moment.current - $0 } }
 
     /// The agent as a process, while it is one.
     public var agentPID: Int32? {

@@ -30,10 +30,12 @@ public final class Writer: Sendable {
 
     private struct State {
         var acknowledged: [Acknowledged] = []
-        var lastID: Int64 = 0
         var errors: [String: Int] = [:]
         var stopped = false
     }
+
+    /// Shared by all writers of this process: a herd outlives a writer, and its table the rows.
+    private static let lastID = Atomic<Int64>(0)
 
     private let doors: [Door]
     private let state = Mutex(State())
@@ -118,10 +120,7 @@ public final class Writer: Sendable {
     }
 
     private func insert(_ session: Session, _ door: Door) throws(SessionError) {
-        let id = state.withLock { state in
-            state.lastID += 1
-            return state.lastID
-        }
+        let id = Writer.lastID.add(1, ordering: .relaxed).newValue
         let sent = Moment.current
         try session.run("insert into \(Writer.table) values (\(id), '\(door.node)')", within: Writer.limit)
         let record = Acknowledged(id: id, door: door.node, sent: sent, at: .current)

@@ -24,8 +24,8 @@ struct Demo {
         try herd.until("the applications write") { writer.count > 300 }
         tell("\(writer.count) writes acknowledged; whichever node they connect to, they reach the primary.")
 
-        try loseMachine(herd, writer)
-        try switchByCommand(herd, writer)
+        let lost = try loseMachine(herd, writer)
+        try switchByCommand(herd, writer, notTo: lost)
         try switchBySignal(herd, writer)
         writer.stop()
         try balance(herd, writer)
@@ -48,7 +48,8 @@ struct Demo {
         chapter("Starting the agents; they find each other, found a cluster and clone it")
     }
 
-    private func loseMachine(_ herd: Herd, _ writer: Writer) throws {
+    /// - Returns: the node that was lost; it is a replica again.
+    private func loseMachine(_ herd: Herd, _ writer: Writer) throws -> HerdNode {
         let lost = try herd.primary()
         let number = lost.processes.count
         chapter("\(lost.name)'s machine is lost: kill -9 of all its \(number) processes at once")
@@ -65,11 +66,13 @@ struct Demo {
         try lost.returnPower()
         try herd.until(.replica(lost.name), within: Demo.patience)
         tell("\(lost.name) put itself right and is a replica after \((Moment.current - back).forPeople).")
+        return lost
     }
 
-    private func switchByCommand(_ herd: Herd, _ writer: Writer) throws {
+    private func switchByCommand(_ herd: Herd, _ writer: Writer, notTo lost: HerdNode) throws {
         let old = try herd.primary()
-        let target = herd.others(than: old)[0]
+        // A node that has just started may still be bound by promises that it made before.
+        guard let target = herd.others(than: old).first(where: { $0 !== lost }) else { return }
         chapter("A planned switchover, by command: matriarch switchover --to \(target.name)")
         let start = Moment.current
         try show(herd, "switchover", "--to", target.name)

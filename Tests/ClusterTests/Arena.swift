@@ -56,6 +56,9 @@ enum Arena {
     /// Runs a test on the whole shared herd under load, with the watch looking for a second writer.
     static func trial(_ body: (Herd, Trial) throws -> Void) throws {
         let herd = try wholeHerd()
+        try herd.until("no node is bound any more by promises from before it started") {
+            herd.nodes.allSatisfy { $0.age.map { $0 > lease * 2 } == true }
+        }
         let trial = try Trial(herd)
         defer { trial.end() }
         do {
@@ -115,14 +118,18 @@ final class Trial {
     /// Mode `off`: a lost primary takes along what it acknowledged and had not sent yet, and an isolated one
     /// what it acknowledges until its lease ends. Nothing older and nothing newer.
     func expectLossOnlyAround(_ fault: Moment, sourceLocation: SourceLocation = #_sourceLocation) throws {
-        let unsent: Duration = .seconds(2)
+        // On a busy machine a walsender may be seconds behind; a standby that lags by more is not promoted.
+        let unsent: Duration = .seconds(10)
         let lost = try writer.lost(readingFrom: try herd.primary().entrance)
-        let beyond = lost.filter {
-            $0.at < fault - unsent || $0.sent > fault + Arena.lease + .milliseconds(500)
+        for write in lost {
+            let when = "\((write.at - fault).seconds.rounded(toPlaces: 2)) s after the fault"
+            #expect(
+                write.at > fault - unsent, "lost although it was acknowledged \(when)",
+                sourceLocation: sourceLocation)
+            #expect(
+                write.sent < fault + Arena.lease, "acknowledged without a lease, \(when)",
+                sourceLocation: sourceLocation)
         }
-        #expect(
-            beyond.isEmpty, "\(beyond.count) of \(lost.count) lost writes are not explained by the fault",
-            sourceLocation: sourceLocation)
     }
 }
 
