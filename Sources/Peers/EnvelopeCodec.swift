@@ -84,6 +84,7 @@ extension Envelope {
         case .joinAnswer: CoalescingKey(11)
         case .founder: CoalescingKey(12)
         case .foundingProposal: CoalescingKey(13)
+        case .news: CoalescingKey(14)
         case .foundingGrant, .command, .commandAnswer, .question, .reply: nil
         }
     }

@@ -81,6 +81,7 @@ enum Describe {
         case .foundingGrant: "founding grant"
         case .command(_, let command): "command \(command)"
         case .commandAnswer(_, let answer): "command \(answer.verdict)"
+        case .news: "news"
         case .question(_, let text): "question \(text)"
         case .reply: "reply"
         }

@@ -14,6 +14,8 @@ public struct Envelope: Hashable, Codable, Sendable {
         case founder(FounderHello)
         case foundingProposal(FoundingProposal)
         case foundingGrant(cluster: String)
+        /// How the sender is, said at once when that changes instead of with the next answer.
+        case news
         /// A person's wish, forwarded to the leader, and what became of it.
         case command(id: UInt64, Command)
         case commandAnswer(id: UInt64, CommandAnswer)

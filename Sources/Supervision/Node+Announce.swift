@@ -12,6 +12,7 @@ extension Node {
     mutating func announce() {
         noteOpening()
         noteFollowing()
+        tellNews()
         if let route = currentRoute(), route != lastRoute {
             lastRoute = route
             effects.append(.route(route))
@@ -33,7 +34,7 @@ extension Node {
         guard let guardian, let epoch = guardian.epoch, isPrimaryOnRecord, hasOpenLineage, !isOverthrown,
             let lineage = document?.currentLineage, handover == nil
         else { return false }
-        let mayRun = postgres == nil || postgresState == .primary || postgresState == .starting
+        let mayRun = postgres == nil || postgresState == .primary
         let isOlder = epoch < raft.term || !isLeader || reign?.resumed == true
         return guardian.isPostgresAlive && now < guardian.deadline && mayRun && isOlder
             && epoch >= lineage.epoch
@@ -57,6 +58,29 @@ extension Node {
             "open", .notice, "\(me) takes writes as primary of term \(raft.term), timeline \(timeline)")
         event.phases = phases
         return event
+    }
+
+    /// The leader decides by what it last heard: what matters to it is not kept for the next heartbeat.
+    private mutating func tellNews() {
+        guard let leader = raft.leader, leader != me, myRecord != nil else { return }
+        let report = ownReport()
+        let news = News(
+            state: report.state, role: report.role, streaming: report.streaming, dataState: report.dataState,
+            unfit: report.unfit, leader: leader)
+        guard news != lastNews else { return }
+        lastNews = news
+        var envelope = Envelope(cluster: clusterID, body: .news)
+        envelope.report = report
+        effects.append(.send(envelope, to: .member(leader)))
+    }
+
+    struct News: Hashable {
+        var state: MemberState
+        var role: MemberRole
+        var streaming: Bool
+        var dataState: DataState
+        var unfit: String?
+        var leader: MemberID
     }
 
     private mutating func noteFollowing() {

@@ -28,6 +28,8 @@ extension Node {
         case .command(let id, let command):
             if isMember(sender) { takeForwarded(command, id: id, from: sender, on: channel) }
         case .commandAnswer(let id, let answer): takeAnswer(answer, id: id)
+        case .news:
+            if isMember(sender), let report = envelope.report { hear(report, from: sender.member) }
         case .question, .reply: break
         }
     }

@@ -57,6 +57,7 @@ public struct Node: Sendable {
     var lastRoute: Route?
     var lastPeers: [PeerAddress] = []
     var lastDecision = Decision(rule: "start", reason: nil)
+    var lastNews: News?
     var lastFitness = Fitness.unfit
     var beaconSequence: UInt64 = 0
     /// When a leader other than this member was last heard; the failure lies after it.
