@@ -21,9 +21,9 @@ extension Raft {
         releasedTerm = term
         guard term == hard.term, case .follower(var follower) = role else { return }
         if follower.isHandedOver { return }
-        // One step of grace for the member that the leader chose.
+        // Grace for the member that the leader chose: it has a term and a vote to write before it can ask.
         follower.campaignFrom = min(
-            follower.campaignFrom, now + timings.rankStep + random.duration(upTo: timings.rankStep))
+            follower.campaignFrom, now + timings.electionSpread + random.duration(upTo: timings.rankStep))
         role = .follower(follower)
     }
 

@@ -169,7 +169,7 @@ extension Rule {
         Rule(
             name: "transfer", why: "The one with the freshest data leads.",
             applies: { node in
-                guard node.needsFrozenHerd, node.armedEpoch == nil,
+                guard node.needsFrozenHerd, node.raft.canPropose, node.armedEpoch == nil,
                     case .promote(let member) = node.chooseFreshest().verdict
                 else { return false }
                 return member != node.me

@@ -91,7 +91,7 @@ extension Rule {
         Rule(
             name: "await-commit",
             why: "One change of the document at a time, and none before the first of the term.",
-            applies: { $0.isLeader && !$0.raft.canPropose },
+            applies: { $0.isLeader && !$0.raft.canPropose && !$0.needsFrozenHerd },
             action: { _ in .wait("a change of the document is on its way") }),
         Rule(
             name: "resume",
