@@ -134,15 +134,18 @@ extension Node {
         if let reason = lagsTooMuch(eligible, best.position, document, reign) {
             return Choice(verdict: .wait(reason))
         }
+        if let since = transfers.last(where: { $0.member == eligible.member })?.at,
+            now - since < raft.timings.lease
+        {
+            return Choice(verdict: .wait("the term was given to \(eligible.member) a moment ago"))
+        }
         return Choice(verdict: .promote(eligible.member))
     }
 
     private func isEligible(_ member: MemberID, _ document: ClusterDocument, _ reign: Reign) -> Bool {
-        guard let record = document.member(member), !record.neverLeads, document.voters.contains(member),
-            record.region == document.primaryRegion, reign.answer(of: member)?.unpromotable == nil
+        guard let record = document.member(member), !record.neverLeads, document.voters.contains(member)
         else { return false }
-        let again = raft.timings.lease * 10
-        return member == me || !transfers.contains { $0.member == member && now - $0.at < again }
+        return record.region == document.primaryRegion && reign.answer(of: member)?.unpromotable == nil
     }
 
     private func missing(_ document: ClusterDocument, _ reign: Reign) -> String {
