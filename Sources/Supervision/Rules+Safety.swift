@@ -85,9 +85,6 @@ extension Rule {
             },
             action: { node in
                 guard let target = node.stopCandidate, var document = node.document else { return .wait(nil) }
-                if let intent = document.switchover, intent.term == node.raft.term, intent.from == node.me {
-                    return .beginHandover(intent.target)
-                }
                 document.switchover = SwitchoverIntent(
                     target: target, from: node.me, term: node.raft.term, reason: "stop")
                 return .propose(document, "\(node.me) is being stopped: handing over to \(target)")
