@@ -47,8 +47,12 @@ struct OrderRun {
 
     /// What is there now; unresponsive when Postgres says nothing.
     static func report(by survey: Survey) -> PostgresReport {
-        survey.look()
-            ?? PostgresReport(state: .unresponsive, takenAt: Instant(nanoseconds: BootClock.now()))
+        let deadline = Deadline.after(.seconds(2))
+        repeat {
+            if let report = survey.look() { return report }
+            Deadline.pause(.milliseconds(50))
+        } while !Deadline.isPast(deadline)
+        return PostgresReport(state: .unresponsive, takenAt: Instant(nanoseconds: BootClock.now()))
     }
 
     /// A session as the agent's own role.
@@ -132,7 +136,12 @@ struct OrderRun {
             if answers() { return }
             Deadline.pause(.milliseconds(10))
         }
-        if try door.state().postmaster == nil { throw startFailure() }
+        // Reaping may take the guard a moment longer than dying took Postgres.
+        let isDead = ProcessTable.entry(pid).map { $0.state == "Z" } ?? true
+        if try isDead || door.state().postmaster == nil {
+            _ = try door.awaitDeath(until: Deadline.after(Self.killPatience))
+            throw startFailure()
+        }
     }
 
     private func answers() -> Bool {

@@ -35,8 +35,11 @@ final class Survey {
             unansweredSince = nil
             return remember(stopped())
         }
-        if servedBy != postmaster.entry { disconnect() }
-        servedBy = postmaster.entry
+        if servedBy?.startTime != postmaster.entry.startTime || servedBy?.pid != postmaster.entry.pid {
+            // Another postmaster: what was known of the one before says nothing of it.
+            disconnect()
+            (last, unansweredSince, servedBy) = (nil, nil, postmaster.entry)
+        }
         let isOld = session != nil
         do {
             return remember(try ask(postmaster))
