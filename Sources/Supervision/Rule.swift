@@ -24,6 +24,8 @@ enum Action: Hashable, Sendable {
     case propose(ClusterDocument, String)
     /// The same primary goes on in a new term.
     case resume(ClusterDocument)
+    /// Sets a timeline aside, and notes in the same write what it is for.
+    case reserve(ClusterDocument)
     /// Give the term back; everything of the own Postgres is proven dead or in recovery.
     case release(to: MemberID?, String)
     case beginHandover(MemberID)
@@ -84,6 +86,12 @@ extension Node {
             write(record)
             return true
         case .propose(let document, let text): return propose(document, text)
+        case .reserve(let document):
+            guard raft.canPropose else { return false }
+            var record = data
+            record.intent = .promoting(epoch: raft.term, timeline: document.maximumTimeline)
+            write(record)
+            return propose(document, "timeline \(document.maximumTimeline) is reserved for \(me)")
         case .resume(let document):
             guard propose(document, "\(me) goes on as primary in term \(raft.term)") else { return false }
             reign?.resumed = true

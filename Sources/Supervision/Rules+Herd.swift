@@ -190,9 +190,7 @@ extension Rule {
                 guard let document = node.document, let position = node.postgres?.settled else {
                     return .wait(nil)
                 }
-                return .propose(
-                    document.reserving(for: node.me, term: node.raft.term, from: position),
-                    "timeline \(document.maximumTimeline + 1) is reserved for \(node.me)")
+                return .reserve(document.reserving(for: node.me, term: node.raft.term, from: position))
             }),
         Rule(
             name: "await-freeze", why: "Who leads must know what everyone has before anyone writes.",
