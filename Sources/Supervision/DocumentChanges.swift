@@ -75,9 +75,8 @@ extension Node {
     var nextAdmission: Member? {
         guard isHerdSettled, let document else { return nil }
         return pendingJoins.first { request in
-            request.member != document.member(request.member.id)
+            document.instance(of: request.member.id) != request.member.instance
                 && !document.voters.contains(request.member.id)
-                || document.member(request.member.id) == nil
         }?.member
     }
 

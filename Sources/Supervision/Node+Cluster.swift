@@ -61,7 +61,7 @@ extension Node {
         let document = ClusterDocument(
             clusterID: settings.clusterName + "-" + instance, clusterName: settings.clusterName,
             members: founders,
-            voters: Voters(founders.filter { $0.region == settings.primaryRegion }.map(\.id)),
+            voters: Voters(foundingVoters(of: founders)),
             primaryRegion: settings.primaryRegion, lease: settings.lease,
             maximumLagOnFailover: settings.maximumLagOnFailover, credentials: settings.credentials)
         guard document.voters.contains(me) else { return }
@@ -74,6 +74,12 @@ extension Node {
                 "founding", .notice,
                 "proposing a new cluster of \(founders.map(\.id.name).joined(separator: ", "))"))
         pressProposal(proposal)
+    }
+
+    /// An even set is lost as soon as a smaller odd one, and has one more that can be lost.
+    private func foundingVoters(of founders: [Member]) -> [MemberID] {
+        let able = founders.filter { $0.region == settings.primaryRegion }.map(\.id)
+        return able.count.isMultiple(of: 2) ? Array(able.dropLast()) : able
     }
 
     /// Asks the founders that have not granted yet; installs the document once all have, this one durably.
@@ -137,6 +143,7 @@ extension Node {
         if let joinRefusal { return joinRefusal }
         if let grant {
             let missing = grant.founders.filter { $0 != me && !grants.contains($0) }
+            if missing.isEmpty, grant.proposer == me { return "writing the new cluster down" }
             return grant.proposer == me
                 ? "waiting for \(missing.map(\.name).joined(separator: ", ")) to agree to the new cluster"
                 : "agreed to the cluster that \(grant.proposer) proposes, waiting for it"
@@ -173,6 +180,7 @@ extension Node {
         }
         guard let known = document.member(request.member.id), known.instance != request.member.instance
         else { return nil }
+        if known.id == me { return "\(me) is the name of the leader: give this node a node_name of its own" }
         guard known.address != request.member.address else { return nil }
         return
             "the name \(known.id) belongs to the machine at \(known.address): give this one a node_name of its own"

@@ -64,9 +64,12 @@ extension Node {
     private mutating func learnCommitted(_ entry: Entry<ClusterDocument>) {
         let document = entry.document
         reign?.learn(document, at: now)
+        // What a leader repeats with each beat begins now: a failover must not wait for the next one.
+        if isLeader { nextPulse = now }
         if let owed = owedFreeze, hasOpenLineage, let primary = document.primary, primary.epoch >= owed.term {
             owedFreeze = nil
         }
+        pendingJoins.removeAll { document.instance(of: $0.member.id) == $0.member.instance }
         if let final, final.term + 1 < entry.version.term { self.final = nil }
         connectPeers(document)
     }

@@ -64,8 +64,10 @@ extension Node {
         guard let guardian else { return .pending("the guard does not answer") }
         if guardian.epoch != nil { return .pending("being fenced") }
         guard let postgres, postgresState == .standby else {
-            return .pending("Postgres is \(postgresState.rawValue)")
+            return .pending(self.postgres?.unusable ?? "Postgres is \(postgresState.rawValue)")
         }
+        // The report may be older than the order: what is about to open the gate counts as if it had.
+        if case .follow? = work?.order { return .pending("the gate is being opened") }
         guard postgres.gate == .closed else { return .pending("the walreceiver is being stopped") }
         guard let settled = postgres.settled else { return .pending("local WAL is being replayed") }
         return .frozen(settled)
@@ -74,6 +76,7 @@ extension Node {
     /// Why this member could not be promoted as it stands.
     var unpromotable: String? {
         if let member = document?.member(me) {
+            if member.kind == .witness { return "a witness" }
             if member.neverLeads { return "tagged nofailover" }
             if member.region != document?.primaryRegion { return "not in the primary region" }
         }
@@ -140,6 +143,21 @@ extension Node {
             return Choice(verdict: .wait("the term was given to \(eligible.member) a moment ago"))
         }
         return Choice(verdict: .promote(eligible.member))
+    }
+
+    /// Who may choose in place of a leader that, long after a majority has frozen, can't say where its own log ends:
+    /// the freshest of the others.
+    var standIn: MemberID? {
+        guard needsFrozenHerd, raft.canPropose, armedEpoch == nil, let document, let reign,
+            !reign.isFinal(me), now - reign.startedAt > raft.timings.freezeTimeout,
+            document.voters.isMajority(reign.isFinal)
+        else { return nil }
+        var best: (member: MemberID, position: Position)?
+        for (member, position) in frozenPositions(document, reign) where isEligible(member, document, reign) {
+            let isFresher = best.map { document.isFresher(position, than: $0.position) } ?? true
+            if isFresher { best = (member, position) }
+        }
+        return best?.member
     }
 
     private func isEligible(_ member: MemberID, _ document: ClusterDocument, _ reign: Reign) -> Bool {

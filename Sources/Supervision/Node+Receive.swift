@@ -112,7 +112,8 @@ extension Node {
     }
 
     private mutating func noteDeath(_ report: GuardReport, wasKnown: Bool) {
-        if var known = postgres, known.state != .absent {
+        // A report of the stopped directory that came first knows more than this.
+        if var known = postgres, known.state != .absent, known.state != .stopped {
             known.state = .stopped
             known.gate = .closed
             known.settled = nil
@@ -162,7 +163,7 @@ extension Node {
             failures.clear(done.order)
         }
         switch done.order {
-        case .promote: concludePromotion(outcome)
+        case .promote(let plan): concludePromotion(plan, outcome)
         case .follow(let upstream): if outcome.result == .done { followed = Followed(upstream: upstream) }
         case .freeze: followed = nil
         case .startStandby, .startPrimary:

@@ -9,6 +9,7 @@ public struct Node: Sendable {
     let me: MemberID
     let instance: Instance
     let nonce: BootNonce
+    let rules: [Rule]
 
     // What is on disk, or on its way there.
     var raft: Raft<ClusterDocument>
@@ -78,7 +79,18 @@ public struct Node: Sendable {
         settings: NodeSettings, durable: DurableState, promise: Promise?, sameBoot: Bool, nonce: BootNonce,
         seed: UInt64, now: Instant
     ) {
+        self.init(
+            settings: settings, durable: durable, promise: promise, sameBoot: sameBoot, nonce: nonce,
+            seed: seed, now: now, rules: Rule.all)
+    }
+
+    /// With a table of its own, so that tests can see what each rule is needed for.
+    init(
+        settings: NodeSettings, durable: DurableState, promise: Promise?, sameBoot: Bool, nonce: BootNonce,
+        seed: UInt64, now: Instant, rules: [Rule]
+    ) {
         self.settings = settings
+        self.rules = rules
         me = settings.member.id
         instance = durable.instance
         self.nonce = nonce
@@ -213,20 +225,32 @@ struct OwedFreeze: Sendable {
 }
 
 /// Failed orders and when each kind may be tried again.
+///
+/// Each kind has a line of its own: two that fail in turn must not end each other's wait.
 struct Failures: Sendable {
-    private(set) var count = 0
-    private(set) var last: (order: String, reason: String, at: Instant)?
+    struct Line: Sendable {
+        let order: String
+        var reason: String
+        var at: Instant
+        /// In a row, counted up to 6.
+        var count: Int
+
+        /// Doubles from half a second to 16 s.
+        var retryAt: Instant { at + .milliseconds(250) * (1 << count) }
+    }
+
+    /// One for each kind of order at most, the newest last.
+    private(set) var lines: [Line] = []
+
+    var last: Line? { lines.last }
+
+    func retryAt(_ order: String) -> Instant? { lines.first { $0.order == order }?.retryAt }
 
     mutating func note(_ order: PostgresOrder, _ reason: String, at now: Instant) {
-        let name = order.name
-        count = last?.order == name ? min(count + 1, 6) : 1
-        last = (name, reason, now)
+        let count = lines.first { $0.order == order.name }?.count ?? 0
+        clear(order)
+        lines.append(Line(order: order.name, reason: reason, at: now, count: min(count + 1, 6)))
     }
 
-    mutating func clear(_ order: PostgresOrder) {
-        if last?.order == order.name { (count, last) = (0, nil) }
-    }
-
-    /// Doubles from half a second to 16 s.
-    var retryAt: Instant { (last?.at ?? .zero) + .milliseconds(250) * (1 << count) }
+    mutating func clear(_ order: PostgresOrder) { lines.removeAll { $0.order == order.name } }
 }

@@ -30,6 +30,13 @@ struct Reign: Sendable {
 
     mutating func hear(_ answer: FreezeAnswer, from member: MemberID, at now: Instant) {
         guard answer.term == term else { return }
+        var answer = answer
+        if let known = self.answer(of: member) {
+            // Where a frozen log ended stays true though its Postgres may be down by now, and what was heard once
+            // stays heard though the agent may have forgotten it.
+            if case .frozen = known.verdict, case .pending = answer.verdict { answer.verdict = known.verdict }
+            answer.lastPrimary = answer.lastPrimary ?? known.lastPrimary
+        }
         answers.removeAll { $0.member == member }
         answers.append((member, answer, now))
         answers.sort { $0.member < $1.member }

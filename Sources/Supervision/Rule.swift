@@ -57,7 +57,7 @@ extension Node {
     }
 
     private mutating func decide() -> Action {
-        for rule in Rule.all where rule.applies(self) {
+        for rule in rules where rule.applies(self) {
             let action = rule.action(self)
             note(rule, action)
             return action

@@ -193,6 +193,13 @@ extension Rule {
                 return .reserve(document.reserving(for: node.me, term: node.raft.term, from: position))
             }),
         Rule(
+            name: "step-aside",
+            why: "A leader that can't say where its own log ends keeps the others from choosing.",
+            applies: { $0.standIn != nil },
+            action: { node in
+                .release(to: node.standIn, "\(node.me) can't say where its own log ends")
+            }),
+        Rule(
             name: "await-freeze", why: "Who leads must know what everyone has before anyone writes.",
             applies: { $0.needsFrozenHerd },
             action: { node in

@@ -12,8 +12,8 @@ extension Rule {
             action: { .wait($0.joinRefusal ?? "asking to be let in") }),
         Rule(
             name: "unusable-data", why: "A data directory that can't be used needs a person.",
-            applies: { $0.postgres?.unusable != nil && !$0.isAlive }, action: { .wait($0.postgres?.unusable) }
-        ),
+            applies: { $0.postgres?.unusable != nil && !$0.isAlive && !$0.isLeader },
+            action: { .wait($0.postgres?.unusable) }),
         Rule(
             name: "found-attempt", why: "Leftovers of an unfinished attempt must be told from data.",
             applies: { node in
@@ -80,9 +80,21 @@ extension Rule {
             name: "found-wait", why: "Until the first database is made nobody else has anything to do.",
             applies: { $0.document?.systemIdentifier == nil },
             action: { node in
-                if let failure = node.failureText, node.isFounder { return .wait(failure) }
+                if let why = node.postgres?.unusable ?? node.failureText, node.isFounder { return .wait(why) }
                 let who = node.document?.founding?.member.name ?? node.raft.leader?.name ?? "a leader"
                 return .wait("waiting for \(who) to make the first database")
+            }),
+        Rule(
+            name: "founding-leftover",
+            why: "The database of an attempt that came to nothing is nobody's data.",
+            applies: { $0.isFoundingLeftover && $0.data.state != .cloning },
+            action: { node in .write(node.cloningRecord) }),
+        Rule(
+            name: "foreign-data", why: "Another system's data is never followed, never wiped.",
+            applies: { $0.foreignSystem != nil },
+            action: { node in
+                if node.isAlive { return .order(.stop(bound: node.settings.stopTimeout)) }
+                return .wait("\(node.foreignSystem ?? ""): move it away, or point data_directory elsewhere")
             }),
     ]
 
@@ -141,7 +153,8 @@ extension Rule {
             why: "The member holds the role and its guard is armed: its Postgres must run.",
             applies: { node in
                 node.holdsPrimacy && node.postgresState == .stopped && node.armedEpoch == node.raft.term
-                    && node.handover == nil && node.mayTry("start-primary")
+                    && node.handover == nil && node.postgres?.unusable == nil
+                    && node.mayTry("start-primary")
             },
             action: { node in
                 guard let configuration = node.managedConfiguration(asPrimary: true) else {
@@ -152,7 +165,11 @@ extension Rule {
         Rule(
             name: "await-primary", why: "Crash recovery takes as long as it takes.",
             applies: { $0.holdsPrimacy && $0.handover == nil && $0.postgresState != .primary },
-            action: { node in .wait(node.failureText ?? "Postgres is \(node.postgresState.rawValue)") }),
+            action: { node in
+                .wait(
+                    node.postgres?.unusable ?? node.failureText
+                        ?? "Postgres is \(node.postgresState.rawValue)")
+            }),
     ]
 
     /// A planned hand-over (protocol: Switchover).
@@ -208,9 +225,6 @@ extension Rule {
                 return .release(
                     to: target, "\(node.me) is stopped and hands over to \(target?.name ?? "the best")")
             }),
-        Rule(
-            name: "switchover-disarming", why: "The guard's own word that the epoch is over comes first.",
-            applies: { $0.handover != nil }, action: { _ in .wait("disarming the guard") }),
     ]
 }
 
@@ -232,9 +246,15 @@ extension Node {
         return marker != raft.term
     }
 
+    /// What is here was made by this member's own attempt, by the record and by the marker, and another's became
+    /// the cluster's.
+    var isFoundingLeftover: Bool {
+        guard !isAlive, foreignSystem != nil, let marker = postgres?.foundingMarker else { return false }
+        return data.intent == .founding(attempt: marker)
+    }
+
     func mayTry(_ order: String) -> Bool {
-        guard let last = failures.last, last.order == order else { return true }
-        return now >= failures.retryAt
+        failures.retryAt(order).map { now >= $0 } ?? true
     }
 
     var failureText: String? { failures.last.map { "\($0.order) failed: \($0.reason)" } }
@@ -246,8 +266,15 @@ extension Node {
         return document
     }
 
-    /// Who could take over from a primary that does not start.
-    var restartCandidate: MemberID? { candidates.first }
+    /// Who could take over from a primary that does not start: nobody streams from a dead one.
+    var restartCandidate: MemberID? { candidates(streaming: false).first }
+
+    /// Whether the Postgres of this primary can't be had back, and somebody else may do better.
+    var mustLetGo: Bool {
+        guard let reign, work == nil, reign.restarts >= Node.restartLimit || postgres?.unusable != nil
+        else { return false }
+        return restartCandidate != nil
+    }
 
     /// Who takes over when this node is stopped.
     var stopCandidate: MemberID? {
@@ -256,10 +283,13 @@ extension Node {
     }
 
     /// Members that could take the role over now, the freshest first.
-    var candidates: [MemberID] {
+    var candidates: [MemberID] { candidates(streaming: true) }
+
+    private func candidates(streaming: Bool) -> [MemberID] {
         guard let document else { return [] }
         var able: [(id: MemberID, lsn: LSN)] = []
-        for member in document.members where member.id != me && refusal(of: member.id) == nil {
+        for member in document.members where member.id != me {
+            guard refusal(of: member.id, unlessStreaming: streaming) == nil else { continue }
             able.append((member.id, report(of: member.id)?.report.position?.lsn ?? .zero))
         }
         able.sort { left, right in left.lsn == right.lsn ? left.id < right.id : left.lsn > right.lsn }
@@ -267,7 +297,7 @@ extension Node {
     }
 
     /// Why the role can't be handed to this member now; nil when it can.
-    func refusal(of target: MemberID) -> String? {
+    func refusal(of target: MemberID, unlessStreaming: Bool = true) -> String? {
         guard let document, let member = document.member(target) else { return "\(target) is not a member" }
         if target == document.primary?.member { return "\(target) is the primary already" }
         if member.kind == .witness { return "\(target) is a witness: it holds no data" }
@@ -281,7 +311,7 @@ extension Node {
         guard heard.report.dataState == .valid else {
             return "\(target)'s data is \(heard.report.dataState.rawValue)"
         }
-        guard heard.report.streaming else { return "\(target) is not streaming" }
+        guard heard.report.streaming || !unlessStreaming else { return "\(target) is not streaming" }
         if let mine = postgres?.position, let theirs = heard.report.position {
             let lag = theirs.lsn.behind(mine.lsn)
             if lag > document.maximumLagOnFailover {

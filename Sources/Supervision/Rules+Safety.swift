@@ -39,13 +39,6 @@ extension Rule {
             name: "disarm-the-dead", why: "An epoch that may not be used again must not stay armed.",
             applies: { $0.armedEpoch != nil && !$0.isAlive && !$0.isEntitledToEpoch },
             action: { _ in .disarm }),
-        Rule(
-            name: "foreign-data", why: "Another system's data is never followed, never wiped.",
-            applies: { $0.foreignSystem != nil },
-            action: { node in
-                if node.isAlive, node.work == nil { return .order(.stop(bound: node.settings.stopTimeout)) }
-                return .wait("\(node.foreignSystem ?? ""): move it away, or point data_directory elsewhere")
-            }),
     ]
 
     /// Things under way that the rules below must not disturb.
@@ -80,11 +73,16 @@ extension Rule {
         Rule(
             name: "stop-after-handover", why: "A planned stop of the primary is a switchover first.",
             applies: { node in
-                node.stopping && node.writesAsPrimary && node.handover == nil && !node.isHandoverPending
-                    && node.raft.canPropose && node.stopCandidate != nil
+                node.stopping && node.isOpen && node.handover == nil && !node.isHandoverPending
+                    && node.stopCandidate != nil
             },
             action: { node in
                 guard let target = node.stopCandidate, var document = node.document else { return .wait(nil) }
+                guard node.raft.canPropose else { return .wait("a change of the document is on its way") }
+                if document.switchover != nil {
+                    document.switchover = nil
+                    return .propose(document, "an unfinished switchover is dropped")
+                }
                 document.switchover = SwitchoverIntent(
                     target: target, from: node.me, term: node.raft.term, reason: "stop")
                 return .propose(document, "\(node.me) is being stopped: handing over to \(target)")
@@ -98,7 +96,7 @@ extension Rule {
             applies: {
                 $0.stopping && !$0.isAlive && $0.isLeader && $0.armedEpoch == nil && $0.handover == nil
             },
-            action: { .release(to: $0.stopCandidate, "\($0.me) is being stopped") }),
+            action: { .release(to: $0.restartCandidate, "\($0.me) is being stopped") }),
         Rule(
             name: "stopped", why: "Postgres is stopped and the node may end.",
             applies: { $0.stopping && !$0.isAlive && $0.armedEpoch == nil && $0.handover == nil },
@@ -139,8 +137,7 @@ extension Node {
     /// Dead, but to be started again as primary under this very epoch.
     var isEntitledToEpoch: Bool {
         isLeader && armedEpoch == raft.term && holdsPrimacy && handover?.isStopped != true && !stopping
-            && leaseAhead
-            && !((reign?.restarts ?? 0) > Node.restartLimit && restartCandidate != nil)
+            && leaseAhead && !mustLetGo
     }
 
     /// Whether this very agent led a term: only then it begins to stop by itself before the guard's deadline. One

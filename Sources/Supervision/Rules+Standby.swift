@@ -70,13 +70,22 @@ extension Rule {
             why: "Before another history is followed it must be known where this log ends.",
             applies: { node in
                 node.postgres?.gate == .open && !node.streamsAsDesired && !node.followsDesiredHistory
-                    && node.mayTry("freeze")
             },
-            action: { _ in .order(.freeze) }),
+            action: { node in
+                node.mayTry("freeze")
+                    ? .order(.freeze) : .wait(node.failureText ?? "the walreceiver is being stopped")
+            }),
         Rule(
             name: "await-settled", why: "Where the own log ends decides between following and copying.",
             applies: { $0.postgres?.gate == .closed && $0.postgres?.settled == nil },
             action: { _ in .wait("local WAL is being replayed") }),
+        Rule(
+            name: "await-primary-word",
+            why: "An old document alone is no ground for following anyone, and none for giving data up.",
+            applies: { $0.postgres?.gate == .closed && !$0.hasPrimaryWord },
+            action: { node in
+                .wait("waiting for the word of \(node.document?.primary?.member.name ?? "the primary")")
+            }),
         Rule(
             name: "diverged",
             why: "WAL that is not part of the history can't be taken back: the data is replaced.",
@@ -154,7 +163,7 @@ extension Node {
 
     /// Data that Postgres can be started on as a standby.
     var hasUsableData: Bool {
-        guard data.state == .valid || data.state == .joining else { return false }
+        guard data.state == .valid || data.state == .joining, postgres?.unusable == nil else { return false }
         return !waitsToReopen
     }
 
@@ -178,6 +187,12 @@ extension Node {
     var isSourceReachable: Bool {
         guard let beacon = freshBeacon else { return false }
         return beacon.primary?.member == document?.primary?.member && beacon.opened
+    }
+
+    /// The primary on record was heard to write within a lease.
+    var hasPrimaryWord: Bool {
+        guard let word = freshBeacon?.primary, let primary = document?.primary else { return false }
+        return word.member == primary.member && word.timeline == primary.timeline
     }
 
     /// Another name or upstream of the same history: following it needs no closed gate.
@@ -224,8 +239,9 @@ extension Node {
         record(.init("stop-bounded", .warning, "Postgres did not stop in time and was ended"))
     }
 
-    mutating func concludePromotion(_ outcome: PostgresOutcome) {
-        guard reign?.term == armedEpoch else { return }
+    mutating func concludePromotion(_ plan: PromotionPlan, _ outcome: PostgresOutcome) {
+        // Whatever the guard has to say about it by now: this is the promotion that was reserved in this term.
+        guard isReservedHere, document?.primary?.timeline == plan.timeline else { return }
         switch outcome.result {
         case .promoted(let timeline, let switchLSN): reign?.promoted = (timeline, switchLSN)
         case .done: reign?.promotionFailed = true
