@@ -66,6 +66,17 @@ public struct Script: Sendable, CustomTestStringConvertible {
         }
     }
 
+    /// Whether every answer is as written; records nothing. For asking what a script notices.
+    public func holds(_ answer: (ScriptCommand) throws -> String) throws -> Bool {
+        var holds = true
+        for part in try ScriptParser(text: try SourceTree.read(path), path: path).parse() {
+            guard case .block(let block) = part else { continue }
+            // Each command is carried out, as later ones build on it.
+            if Self.trimmed(text(of: block.command, by: answer)) != block.expected { holds = false }
+        }
+        return holds
+    }
+
     private func text(of command: ScriptCommand, by answer: (ScriptCommand) throws -> String) -> String {
         do {
             return try answer(command)
