@@ -19,7 +19,8 @@ extension ClusterDocument {
     /// Whether there is a primary whose lineage members may follow.
     public var hasOpenPrimary: Bool { currentLineage?.status == .open }
 
-    /// The current lineage and its ancestors, newest first. A reserved one is not active: its parent's chain is.
+    /// The current lineage and its ancestors, newest first. A reserved one is not active: its parent's chain
+    /// is.
     public var activeLineages: [Lineage] {
         var chain: [Lineage] = []
         var next = currentLineage
@@ -53,9 +54,14 @@ extension ClusterDocument {
         lineages.filter { $0.status == .burnt }.map(\.timeline)
     }
 
-    /// Adds a lineage, forgetting the oldest beyond 128 (never one of the active chain's newest 64).
+    /// Adds a lineage, and forgets the oldest beyond 128 that are not among the active chain's newest 64.
     public mutating func append(_ lineage: Lineage) {
+        let kept = activeLineages.prefix(64).map(\.timeline)
         lineages.append(lineage)
-        if lineages.count > 128 { lineages.removeFirst(lineages.count - 128) }
+        while lineages.count > 128,
+            let oldest = lineages.dropLast().firstIndex(where: { !kept.contains($0.timeline) })
+        {
+            lineages.remove(at: oldest)
+        }
     }
 }

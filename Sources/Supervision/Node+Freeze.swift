@@ -145,8 +145,8 @@ extension Node {
         return Choice(verdict: .promote(eligible.member))
     }
 
-    /// Who may choose in place of a leader that, long after a majority has frozen, can't say where its own log ends:
-    /// the freshest of the others.
+    /// Who may choose in place of a leader that, long after a majority has frozen, can't say where its own
+    /// log ends: the freshest of the others.
     var standIn: MemberID? {
         guard needsFrozenHerd, raft.canPropose, armedEpoch == nil, let document, let reign,
             !reign.isFinal(me), now - reign.startedAt > raft.timings.freezeTimeout,
@@ -198,7 +198,8 @@ extension Node {
         return nil
     }
 
-    /// The rule of mode `off`: a standby too far behind what the last primary was known to have is not promoted.
+    /// The rule of mode `off`: a standby too far behind what the last primary was known to have is not
+    /// promoted.
     private func lagsTooMuch(
         _ choice: (member: MemberID, position: Position), _ best: Position, _ document: ClusterDocument,
         _ reign: Reign

@@ -32,8 +32,8 @@ struct Reign: Sendable {
         guard answer.term == term else { return }
         var answer = answer
         if let known = self.answer(of: member) {
-            // Where a frozen log ended stays true though its Postgres may be down by now, and what was heard once
-            // stays heard though the agent may have forgotten it.
+            // Where a frozen log ended stays true though its Postgres may be down by now, and what was heard
+            // once stays heard though the agent may have forgotten it.
             if case .frozen = known.verdict, case .pending = answer.verdict { answer.verdict = known.verdict }
             answer.lastPrimary = answer.lastPrimary ?? known.lastPrimary
         }

@@ -246,8 +246,8 @@ extension Node {
         return marker != raft.term
     }
 
-    /// What is here was made by this member's own attempt, by the record and by the marker, and another's became
-    /// the cluster's.
+    /// What is here was made by this member's own attempt, by the record and by the marker, and another's
+    /// became the cluster's.
     var isFoundingLeftover: Bool {
         guard !isAlive, foreignSystem != nil, let marker = postgres?.foundingMarker else { return false }
         return data.intent == .founding(attempt: marker)

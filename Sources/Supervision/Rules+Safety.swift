@@ -140,7 +140,7 @@ extension Node {
             && leaseAhead && !mustLetGo
     }
 
-    /// Whether this very agent led a term: only then it begins to stop by itself before the guard's deadline. One
-    /// that just came back resumes, or leaves it to the guard.
+    /// Whether this very agent led a term: only then it begins to stop by itself before the guard's deadline.
+    /// One that just came back resumes, or leaves it to the guard.
     var hasLedHere: Bool { reign != nil || wasPrimaryHere }
 }

@@ -1,8 +1,8 @@
 import Consensus
 
 extension Rule {
-    /// Rejoining and following (protocol: Rejoining). Every start is with the gate closed, so that where the own log
-    /// ends is known before anything is received.
+    /// Rejoining and following (protocol: Rejoining). Every start is with the gate closed, so that where the
+    /// own log ends is known before anything is received.
     static let standby: [Rule] = [
         Rule(
             name: "witness", why: "A witness holds no data.",
@@ -240,7 +240,8 @@ extension Node {
     }
 
     mutating func concludePromotion(_ plan: PromotionPlan, _ outcome: PostgresOutcome) {
-        // Whatever the guard has to say about it by now: this is the promotion that was reserved in this term.
+        // Whatever the guard has to say about it by now: this is the promotion that was reserved in this
+        // term.
         guard isReservedHere, document?.primary?.timeline == plan.timeline else { return }
         switch outcome.result {
         case .promoted(let timeline, let switchLSN): reign?.promoted = (timeline, switchLSN)

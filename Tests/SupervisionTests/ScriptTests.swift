@@ -3,7 +3,8 @@ import Testing
 
 @testable import Supervision
 
-/// Behaviour as text: `Scripts/*.txt` hold what happens to one node, and the rules and effects that it leads to.
+/// Behaviour as text: `Scripts/*.txt` hold what happens to one node, and the rules and effects that it leads
+/// to.
 @Suite struct ScriptTests {
     @Test(arguments: Script.all())
     func theTraceReadsAsWritten(_ script: Script) throws {

@@ -106,8 +106,8 @@ extension Stage {
         feed(.postgresReported(old))
     }
 
-    /// Ends the oldest order of the foreground, or with `background` of the background; what the report says then
-    /// follows from the order, but for the words given.
+    /// Ends the oldest order of the foreground, or with `background` of the background; what the report says
+    /// then follows from the order, but for the words given.
     private func finish(_ command: ScriptCommand) throws {
         let wanted = command.has("background")
         guard let place = orders.firstIndex(where: { $0.order.isBackground == wanted }) else {
@@ -187,7 +187,8 @@ extension Stage {
 
     // MARK: the others
 
-    /// A leader's append; with changes to the document it carries a new entry, committed unless `uncommitted`.
+    /// A leader's append; with changes to the document it carries a new entry, committed unless
+    /// `uncommitted`.
     private func hear(_ command: ScriptCommand) throws {
         let words = Words(command)
         let from = MemberID(command.bare.first ?? "")

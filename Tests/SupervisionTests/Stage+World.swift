@@ -122,7 +122,8 @@ extension Stage {
 
     // MARK: what must hold of every effect
 
-    /// Complains about an effect that must not be given, by what this stage's disk and guard have said so far.
+    /// Complains about an effect that must not be given, by what this stage's disk and guard have said so
+    /// far.
     func judge(_ effect: NodeEffect, of node: Node) {
         switch effect {
         case .postgres(_, .clone):

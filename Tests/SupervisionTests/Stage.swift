@@ -7,15 +7,20 @@ import Testing
 
 /// One node on a stage: a script is its disk, its guard, its Postgres and its peers.
 ///
-/// Answers name each rule that decided, and each effect that a reviewer wants to see; heartbeats and votes are left
-/// out. Unless a script says otherwise the disk writes at once and the guard obeys. Words of the vocabulary:
+/// Answers name each rule that decided, and each effect that a reviewer wants to see; heartbeats and votes
+/// are left out. Unless a script says otherwise the disk writes at once and the guard obeys. Words of the
+/// vocabulary:
 ///
-/// - `start a members=a,b,c,w:witness [voters=] [primary=b epoch=4 timeline=2] …` a disk as found; `see Facts`
-/// - `hear b term=5 [opened] [at=2:0/500] [final=] …` a leader's append, with changes to the document as in `start`
+/// - `start a members=a,b,c,w:witness [voters=] [primary=b epoch=4 timeline=2] …` a disk as found; `see
+///   Facts`
+/// - `hear b term=5 [opened] [at=2:0/500] [final=] …` a leader's append, with changes to the document as in
+///   `start`
 /// - `peer b answers [streaming] [at=]`, `peer b silent`; `lead` waits until this node leads
 /// - `guard alive|dead [armed=4] [for=700ms] [spent=3]`, `guard lost`, `guard manual`
-/// - `postgres standby gate=closed settled=2:0/500 …`; `done […]`, `done failed=text`, `done promoted=3:0/500`
-/// - `freeze b`, `frozen b at=2:0/500`, `released b`, `vote c`, `join d`, `founder b`, `proposal b`, `grant b`
+/// - `postgres standby gate=closed settled=2:0/500 …`; `done […]`, `done failed=text`, `done
+///   promoted=3:0/500`
+/// - `freeze b`, `frozen b at=2:0/500`, `released b`, `vote c`, `join d`, `founder b`, `proposal b`, `grant
+///   b`
 /// - `switchover [to=]`, `stop`, `signal`, `disk slow|fast`, `run 500ms [hearing]`, `show`
 final class Stage {
     let recorder = Recorder()

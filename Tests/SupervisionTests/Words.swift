@@ -41,8 +41,8 @@ struct Words {
 
     // MARK: the document
 
-    /// The known document with what the command changes. Timeline N has the parents N-1 … 1, and timeline n began at
-    /// 0/n00 (`reserved` leaves the newest reserved).
+    /// The known document with what the command changes. Timeline N has the parents N-1 … 1, and timeline n
+    /// began at 0/n00 (`reserved` leaves the newest reserved).
     func document(_ known: ClusterDocument?) throws -> ClusterDocument {
         var document = try known ?? Founders.document(members())
         if known != nil, command["members"] != nil {
