@@ -47,6 +47,8 @@ extension Node {
 
     private mutating func beginReign(_ term: Term) {
         reign = Reign(term: term, startedAt: now, lastHeard: lastLeaderWord)
+        // What a leader repeats with each beat begins now: a failover must not wait for the next one.
+        nextPulse = now
         handover = nil
         record(.init("elected", .notice, "\(me) leads in term \(term)"))
     }
@@ -64,7 +66,6 @@ extension Node {
     private mutating func learnCommitted(_ entry: Entry<ClusterDocument>) {
         let document = entry.document
         reign?.learn(document, at: now)
-        // What a leader repeats with each beat begins now: a failover must not wait for the next one.
         if isLeader { nextPulse = now }
         if let owed = owedFreeze, hasOpenLineage, let primary = document.primary, primary.epoch >= owed.term {
             owedFreeze = nil

@@ -48,7 +48,7 @@ enum EffectText {
         case .foundingGrant(let cluster): "agree to \(cluster)"
         case .command(let id, _): "command \(id)"
         case .commandAnswer(let id, let answer): "command \(id) \(text(answer))"
-        case .question, .reply: nil
+        case .question, .reply, .news: nil
         }
     }
 
