@@ -143,21 +143,11 @@ extension Rule {
             },
             action: { _ in .kill("its promotion failed") }),
         Rule(
-            name: "intend-promotion",
-            why: "After a crash the member must know which timeline it was about to write.",
-            applies: {
-                $0.isReservedHere && $0.armedEpoch == $0.raft.term && $0.data.intent != $0.promotionIntent
-            },
-            action: { node in
-                var record = node.data
-                record.intent = node.promotionIntent
-                return .write(record)
-            }),
-        Rule(
             name: "promote", why: "Frozen, chosen, reserved, armed and recorded: now it may become writable.",
             applies: { node in
                 node.isReservedHere && node.armedEpoch == node.raft.term && node.postgresState == .standby
-                    && node.reign?.promoted == nil && node.reign?.promotionFailed != true
+                    && node.data.intent == node.promotionIntent && node.reign?.promoted == nil
+                    && node.reign?.promotionFailed != true
             },
             action: { node in
                 guard let document = node.document, let primary = document.primary else { return .wait(nil) }
