@@ -68,13 +68,32 @@ extension Stage {
             durable.hard.committed = durable.hard.accepted
         }
         durable.data = try words.record()
+        boot(durable, try words.settings(me, document), isSameBoot: !command.has("booted"))
+    }
+
+    private func boot(_ durable: DurableState, _ settings: NodeSettings, isSameBoot: Bool) {
         disk = durable
         (writes, orders, pending) = ([], [], [])
         guardian = nil
         node = Node(
-            settings: try words.settings(me, document), durable: durable, promise: nil,
-            sameBoot: !command.has("booted"), nonce: 5, seed: 3, now: now, rules: table)
+            settings: settings, durable: durable, promise: nil, sameBoot: isSameBoot, nonce: 5, seed: 3,
+            now: now, rules: table)
         feed(.tick)
+    }
+
+    /// Without a script: `me` finds its Postgres running as primary under `epoch`.
+    func begin(as me: MemberID, with document: ClusterDocument, armed epoch: Term) {
+        self.document = document
+        var durable = DurableState(instance: "\(me)#1", member: me)
+        durable.hard.term = epoch
+        durable.hard.accepted = Entry(version: Version(term: epoch, index: 1), document: document)
+        durable.hard.committed = durable.hard.accepted
+        durable.data.state = .valid
+        durable.data.intent = .primary(epoch: epoch)
+        boot(durable, Founders.settings(Founders.member(me)), isSameBoot: true)
+        guardian = GuardReport(
+            epoch: epoch, deadline: now + .milliseconds(600), highestDisarmed: 0, isPostgresAlive: true)
+        if let guardian { feed(.guardReported(guardian)) }
     }
 
     private func changeGuard(_ command: ScriptCommand) throws {

@@ -124,12 +124,10 @@ struct Words {
         let seeds = command["seeds"]?.split(separator: ",") ?? []
         var member = document?.member(me) ?? Founders.member(me)
         member.instance = command["instance"] ?? member.instance
-        return NodeSettings(
-            member: member, clusterName: Founders.clusterName,
+        return Founders.settings(
+            member,
             seeds: seeds.map { PeerAddress(member: nil, host: "10.0.0.\($0)", port: 5501) },
-            foundersExpected: try optional("expect"), primaryRegion: "east", lease: .seconds(1),
-            heartbeat: nil, maximumLagOnFailover: 1 << 20, coldStartWait: .seconds(3),
-            stopTimeout: .seconds(60), credentials: Founders.credentials, agentVersion: "1")
+            expected: try optional("expect"))
     }
 
     // MARK: reports
@@ -177,6 +175,16 @@ enum Founders {
 
     static func member(_ id: MemberID) -> Member {
         Member(id: id, instance: "\(id)#1", address: "10.0.0.\(id)", region: "east")
+    }
+
+    static func settings(
+        _ member: Member, seeds: [PeerAddress] = [], expected: Int? = nil
+    ) -> NodeSettings {
+        NodeSettings(
+            member: member, clusterName: clusterName, seeds: seeds, foundersExpected: expected,
+            primaryRegion: "east", lease: .seconds(1), heartbeat: nil, maximumLagOnFailover: 1 << 20,
+            coldStartWait: .seconds(3), stopTimeout: .seconds(60), credentials: credentials,
+            agentVersion: "1")
     }
 
     static func document(_ members: [Member]) -> ClusterDocument {
