@@ -5,8 +5,10 @@ internal import Platform
 /// Asks the local agent, for the command line: waits, with limits.
 public struct ControlClient {
     public enum Failure: Error, Equatable, CustomStringConvertible {
-        /// Nobody listens, or not for us.
+        /// Nobody listens.
         case unreachable(String)
+        /// This user may not come near the socket.
+        case forbidden(String)
         /// The agent said nothing for too long.
         case silent(path: String, seconds: Int64)
         /// The connection ended or made no sense before the exit came.
@@ -15,6 +17,7 @@ public struct ControlClient {
         public var description: String {
             switch self {
             case .unreachable(let why): "the agent is not reachable: \(why)"
+            case .forbidden(let why): "not permitted: \(why)"
             case .silent(let path, let seconds): "the agent on \(path) did not answer within \(seconds) s"
             case .broken(let why): "the agent's answer ended early: \(why)"
             }
@@ -23,6 +26,7 @@ public struct ControlClient {
         public var exitCode: ExitCode {
             switch self {
             case .unreachable, .broken: .unreachable
+            case .forbidden: .notPermitted
             case .silent: .tryAgain
             }
         }
@@ -64,9 +68,9 @@ public struct ControlClient {
         do {
             return try Sockets.connect(to: .unix(path))
         } catch {
-            let advice =
-                error.code == EACCES ? "this user may not enter the directory" : "is matriarchd running?"
-            throw .unreachable("\(error.detail.isEmpty ? path : error.detail): \(error.reason): \(advice)")
+            let what = "\(error.detail.isEmpty ? path : error.detail): \(error.reason)"
+            if error.code == EACCES { throw .forbidden("\(what): this user may not enter the directory") }
+            throw .unreachable("\(what): is matriarchd running?")
         }
     }
 

@@ -73,6 +73,8 @@ public struct MemberReport: Hashable, Codable, Sendable {
     public var version: String?
     public var agentVersion: String
     public var checksPassing: Int
+    /// How far its replay is behind in time, as the primary measures it; filled in by the leader.
+    public var lagSeconds: Double?
     /// Why this member could not lead now; nil when it could.
     public var unfit: String?
     /// What stands in its way, for people; nil when nothing does.

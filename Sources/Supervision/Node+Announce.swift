@@ -132,12 +132,19 @@ extension Node {
     /// As leader: what was last heard of everyone.
     func roster() -> [RosterLine] {
         var lines = reports.filter { $0.member != me }.map { heard in
-            RosterLine(
-                member: heard.member, report: heard.report,
-                ageMilliseconds: max(0, (now - heard.at).milliseconds))
+            var report = heard.report
+            report.lagSeconds = measuredLag(of: heard.member)
+            return RosterLine(
+                member: heard.member, report: report, ageMilliseconds: max(0, (now - heard.at).milliseconds))
         }
         lines.append(RosterLine(member: me, report: ownReport(), ageMilliseconds: 0))
         return lines
+    }
+
+    /// In seconds, as this Postgres measures it for the standby that streams from it.
+    func measuredLag(of member: MemberID) -> Double? {
+        guard let name = document?.member(member)?.synchronousName else { return nil }
+        return postgres?.standbys.first { $0.name == name }?.lagSeconds
     }
 
     func ownReport() -> MemberReport {

@@ -35,6 +35,12 @@ struct PendingCommands: Sendable {
 
 /// What people and signals ask for (protocol: Switchover).
 extension Node {
+    /// Takes times that may change while the node runs; they count from the next use on.
+    public mutating func reload(stopTimeout: Duration, coldStartWait: Duration) {
+        settings.stopTimeout = stopTimeout
+        settings.coldStartWait = coldStartWait
+    }
+
     mutating func take(_ command: Command, _ request: RequestID) {
         switch command {
         case .stop:

@@ -53,8 +53,9 @@ extension Node {
         if let mine = heard.report.replayed ?? heard.report.position?.lsn, let theirs = lastPrimary {
             line.lagBytes = member.id.name == primary ? 0 : mine.behind(theirs.lsn)
         }
-        let progress = postgres?.standbys.first { $0.name == member.synchronousName }
-        line.lagSeconds = member.id.name == primary ? 0 : progress?.lagSeconds
+        // Postgres measures no time for a standby that has replayed everything.
+        let measured = measuredLag(of: member.id) ?? heard.report.lagSeconds
+        line.lagSeconds = line.lagBytes == 0 ? 0 : measured
         return line
     }
 }

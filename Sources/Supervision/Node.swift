@@ -5,7 +5,7 @@ public import Consensus
 /// The daemon feeds it the real world, the simulator a hostile one; both run this very code. `step` changes the state,
 /// lets the rules decide until they are content, and returns what to do.
 public struct Node: Sendable {
-    public let settings: NodeSettings
+    public internal(set) var settings: NodeSettings
     let me: MemberID
     let instance: Instance
     let nonce: BootNonce

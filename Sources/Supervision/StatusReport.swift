@@ -110,3 +110,51 @@ public struct StatusReport: Hashable, Codable, Sendable {
         rule = "none"
     }
 }
+
+// The manual promises every key: a script that finds none can't tell "unknown" from "renamed".
+extension StatusReport {
+    public func encode(to encoder: any Encoder) throws {
+        var keys = encoder.container(keyedBy: CodingKeys.self)
+        try keys.encode(cluster, forKey: .cluster)
+        try keys.encode(systemIdentifier, forKey: .systemIdentifier)
+        try keys.encode(primaryRegion, forKey: .primaryRegion)
+        try keys.encode(term, forKey: .term)
+        try keys.encode(timeline, forKey: .timeline)
+        try keys.encode(leader, forKey: .leader)
+        try keys.encode(primary, forKey: .primary)
+        try keys.encode(writable, forKey: .writable)
+        try keys.encode(paused, forKey: .paused)
+        try keys.encode(synchronous, forKey: .synchronous)
+        try keys.encode(members, forKey: .members)
+        try keys.encode(node, forKey: .node)
+        try keys.encode(leaseLeftMilliseconds, forKey: .leaseLeftMilliseconds)
+        try keys.encode(switchoverTo, forKey: .switchoverTo)
+        try keys.encode(rule, forKey: .rule)
+        try keys.encode(reason, forKey: .reason)
+    }
+}
+
+extension StatusReport.Line {
+    public func encode(to encoder: any Encoder) throws {
+        var keys = encoder.container(keyedBy: CodingKeys.self)
+        try keys.encode(name, forKey: .name)
+        try keys.encode(state, forKey: .state)
+        try keys.encode(role, forKey: .role)
+        try keys.encode(region, forKey: .region)
+        try keys.encode(voter, forKey: .voter)
+        try keys.encode(address, forKey: .address)
+        try keys.encode(checks, forKey: .checks)
+        try keys.encode(timeline, forKey: .timeline)
+        try keys.encode(lsn, forKey: .lsn)
+        try keys.encode(lagBytes, forKey: .lagBytes)
+        try keys.encode(lagSeconds, forKey: .lagSeconds)
+        try keys.encode(version, forKey: .version)
+        try keys.encode(agentVersion, forKey: .agentVersion)
+        try keys.encode(reachable, forKey: .reachable)
+        try keys.encode(created, forKey: .created)
+        try keys.encode(updated, forKey: .updated)
+        try keys.encode(ageMilliseconds, forKey: .ageMilliseconds)
+        try keys.encode(reason, forKey: .reason)
+        try keys.encode(createdSeconds, forKey: .createdSeconds)
+    }
+}

@@ -22,6 +22,7 @@ final class Agent {
     private(set) var node: Node
     let states: StateWriter
     private let directory: StateDirectory
+    private var differences: LocalDifferences
     private var waiting: [NodeEvent] = []
     private var isStepping = false
     private var timer: TimerID?
@@ -44,6 +45,7 @@ final class Agent {
         states = parts.states
         directory = parts.directory
         node = parts.node
+        differences = LocalDifferences(parts.configuration, parts.node.settings.credentials)
         bystander = PeerQuestions()
         bystander.agent = self
         network.delegate = self
@@ -78,6 +80,22 @@ final class Agent {
         isStepping = false
         rearm()
         publisher.publish(node, at: Agent.now())
+        reportDifferences()
+    }
+
+    private func reportDifferences() {
+        guard let document = node.document else { return }
+        for text in differences.news(document) {
+            journal.append(
+                EventRecord(
+                    at: Agent.now(), term: node.term, member: node.settings.member.id, kind: "setting-differs",
+                    level: .warning, text: text))
+        }
+    }
+
+    /// SIGHUP: hands on what may change while the node runs.
+    func reload(_ configuration: Configuration) {
+        node.reload(stopTimeout: configuration.stopTimeout, coldStartWait: configuration.coldStartWait)
     }
 
     private func rearm() {

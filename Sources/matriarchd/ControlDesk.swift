@@ -42,8 +42,15 @@ final class ControlDesk: ControlServerDelegate {
         reply(id, report)
     }
 
+    /// In the form of the answers over HTTP: sorted keys, and positions that a simple script can read.
+    private static func json(_ value: some Encodable) throws -> Data {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return try encoder.encode(value)
+    }
+
     private func reply(_ id: ControlRequestID, _ value: some Encodable) {
-        guard let json = try? JSONEncoder().encode(value) else {
+        guard let json = try? ControlDesk.json(value) else {
             server?.finish(id, .refused, reason: "the answer can't be put into words")
             return
         }
@@ -98,7 +105,7 @@ final class ControlDesk: ControlServerDelegate {
     }
 
     private func send(_ event: LoggedEvent, to id: ControlRequestID) {
-        guard let json = try? JSONEncoder().encode(event) else { return }
+        guard let json = try? ControlDesk.json(event) else { return }
         server?.send(id, data: Array(json))
     }
 
@@ -112,7 +119,7 @@ final class ControlDesk: ControlServerDelegate {
     private func conclude(_ id: ControlRequestID, _ answer: CommandAnswer) {
         switch answer.verdict {
         case .accepted:
-            if let json = try? JSONEncoder().encode(answer) { server?.send(id, data: Array(json)) }
+            if let json = try? ControlDesk.json(answer) { server?.send(id, data: Array(json)) }
             server?.finish(id, .done)
         case .refused: server?.finish(id, .refused, reason: answer.reason)
         case .tryAgain: server?.finish(id, .tryAgain, reason: answer.reason)

@@ -27,6 +27,10 @@ extension Service {
         let states = try StateWriter(file: directory.writer()) { token in
             loop.post { relay.agent?.feed(.persisted(token)) }
         }
+        let journal: EventJournal
+        do { journal = try EventJournal(directory: configuration.stateDirectory, loop: loop) } catch {
+            throw StartError("state_directory = '\(configuration.stateDirectory)': \(error)")
+        }
         let poller = try PostgresPoller(site: site) { report in
             loop.post { relay.agent?.feed(.postgresReported(report)) }
         }
@@ -35,7 +39,7 @@ extension Service {
         let agent = Agent(
             Agent.Parts(
                 loop: loop, configuration: configuration,
-                journal: try EventJournal(directory: configuration.stateDirectory, loop: loop),
+                journal: journal,
                 publisher: StatusPublisher(
                     initial: node.status(at: Agent.now()), readyLag: configuration.maximumLagOnFailover,
                     credentials: CredentialFiles(directory: configuration.stateDirectory)),

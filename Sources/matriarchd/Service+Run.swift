@@ -12,6 +12,7 @@ import Supervision
 extension Service {
     /// Opens every port before anything is done: one that is taken stops the start.
     func listen(_ loop: EventLoop, _ agent: Agent) throws {
+        try checkPorts()
         try agent.network.start()
         do {
             web = try HTTPServer(
@@ -21,13 +22,26 @@ extension Service {
             throw StartError("http_port: \(error)")
         }
         let desk = ControlDesk(agent: agent)
-        try desk.start(ControlServer.socketPath(configuration.runtimeDirectory), loop)
+        do { try desk.start(ControlServer.socketPath(configuration.runtimeDirectory), loop) } catch {
+            throw StartError("runtime_directory = '\(configuration.runtimeDirectory)': \(error)")
+        }
         control = desk
         signals = try SignalWatch([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2], on: loop) {
             [unowned self] signal in
             take(signal, agent)
         }
         agent.onExit = { [unowned self] in end(loop, agent) }
+    }
+
+    /// The ports that others will listen on for us. Where Postgres runs already, an agent has come back to a node that
+    /// works, and must not leave it alone because of the proxy.
+    private func checkPorts() throws(StartError) {
+        let check = PortCheck(listenAddress: configuration.listenAddress)
+        let runtime = configuration.runtimeDirectory
+        if PortCheck.answers("\(runtime)/.s.PGSQL.\(configuration.postgresPort)") { return }
+        try check.require("postgres_port", configuration.postgresPort)
+        guard configuration.proxyPort != 0, !PortCheck.answers("\(runtime)/proxy.sock") else { return }
+        try check.require("proxy_port", configuration.proxyPort)
     }
 
     func begin(_ agent: Agent) throws {
@@ -68,6 +82,7 @@ extension Service {
             for change in changes { Log.notice("reload: \(change)") }
             if changes.isEmpty { Log.notice("reload: nothing has changed") }
             configuration = configuration.reloaded(with: new)
+            agent.reload(configuration)
         }
     }
 

@@ -29,8 +29,9 @@ struct StateDirectory {
     init(path: String, runtime: String) throws {
         self.path = path
         self.runtime = runtime
-        for directory in [path, runtime] {
-            do { try Files.makeDirectory(directory, mode: 0o700) } catch {
+        // Everybody may enter the runtime directory: the control socket tells by itself who may do what.
+        for (directory, mode) in [(path, 0o700), (runtime, 0o755)] as [(String, UInt32)] {
+            do { try Files.makeDirectory(directory, mode: mode) } catch {
                 throw StartError(
                     "\(directory): \(error.reason): it must be a directory that this user may write")
             }
