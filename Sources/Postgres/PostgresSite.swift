@@ -5,7 +5,7 @@ internal import Platform
 public struct PostgresSite: Hashable, Sendable {
     public var dataDirectory: String
     public var binDirectory: String
-    /// Holds the gate's service file and the passwords of running copies; private to our user.
+    /// Holds the gate's service file and the passwords of running copies, in files of mode 0600.
     public var runtimeDirectory: String
     /// Where Postgres makes its unix socket.
     public var socketDirectory: String

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Platform
 
 /// A reason not to start at all, which editing, chown or another binary mends (exit status 78).
@@ -28,11 +29,26 @@ extension PostgresSite {
                     description: "\(binDirectory) has Postgres \(version): \(Self.supported.lowerBound) to "
                         + "\(Self.supported.upperBound) can be used")
             }
-            if !DataDirectory.isAbsent(self) { try DataDirectory.check(self) }
+            try DataDirectory.isAbsent(self) ? checkParent() : DataDirectory.check(self)
         } catch let failure as PreflightFailure {
             throw failure
         } catch {
             throw PreflightFailure(description: "\(error)")
+        }
+    }
+
+    /// A new copy is made beside the data directory and moved into its place.
+    private func checkParent() throws(PreflightFailure) {
+        var parent = Files.directory(of: dataDirectory)
+        while access(parent, W_OK | X_OK) != 0 {
+            let error = SystemError(call: "access", code: errno)
+            if error.code == ENOENT, parent != "/" {
+                parent = Files.directory(of: parent)
+                continue
+            }
+            throw PreflightFailure(
+                description: "data_directory = '\(dataDirectory)': \(parent): \(error.reason): \(OwnUser.name) "
+                    + "must be able to make directories there")
         }
     }
 

@@ -61,13 +61,14 @@ struct MemberListCommand {
                 return StandardOutput.say(String(decoding: json, as: UTF8.self) + "\n")
             }
             let lines = (try? JSONDecoder().decode([Line].self, from: Data(json))) ?? []
-            StandardOutput.say("NAME  ADDRESS  REGION  KIND  VOTER  TAGS\n")
-            for line in lines {
-                let tags = line.tags.isEmpty ? "-" : line.tags.joined(separator: ",")
-                let voter = line.voter ? "voter" : "learner"
-                StandardOutput.say(
-                    "\(line.name)  \(line.address)  \(line.region)  \(line.kind)  \(voter)  \(tags)\n")
+            let rows = lines.map { line in
+                [
+                    line.name, line.address, line.region, line.kind, line.voter ? "voter" : "learner",
+                    line.tags.isEmpty ? "-" : line.tags.joined(separator: ","),
+                ]
             }
+            let header = ["NAME", "ADDRESS", "REGION", "KIND", "VOTER", "TAGS"]
+            for line in TextTable.lines([header] + rows) { StandardOutput.say(line + "\n") }
         }
     }
 }

@@ -37,13 +37,7 @@ struct StatusView {
     }
 
     private var table: [String] {
-        let rows = report.members.map(cells)
-        let widths = StatusView.columns.indices.map { column in
-            ([StatusView.columns] + rows).map { $0[column].count }.max() ?? 0
-        }
-        let lines = ([StatusView.columns] + rows).map { row in
-            zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }.joined(separator: "  ")
-        }
+        let lines = TextTable.lines([StatusView.columns] + report.members.map(cells))
         let painted = zip(lines.dropFirst(), report.members).map { line, member in
             member.reachable && member.checks.passing == member.checks.total ? line : paint(line, .bad)
         }

@@ -87,14 +87,21 @@ extension Service {
     }
 
     /// SIGUSR2: the binary on disk takes over this process; guard, Postgres and proxy stay as they are.
+    ///
+    /// Settings that would stop the new one are found here: nobody would renew the lease after that.
     private func replaceBinary() {
+        if case .refused(let errors) = Configuration.read(Program.sources(asked)) {
+            for error in errors { Log.error("SIGUSR2: \(error)") }
+            return Log.error("SIGUSR2: the binary on disk would not start; this one goes on")
+        }
         Log.notice("replacing this agent by the binary on disk")
         Log.flush()
         let words = CommandLine.arguments
         var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
         arguments.append(nil)
         execv(Service.binaryOnDisk, arguments)
-        Log.error("the binary on disk can't be run: errno \(errno); this one goes on")
+        let error = SystemError(call: "execv", code: errno, detail: Service.binaryOnDisk)
+        Log.error("SIGUSR2: the binary on disk can't be run: \(error); this one goes on")
     }
 
     /// The path, not the file that this process came from: a package has put another one there.

@@ -30,10 +30,14 @@ struct StateDirectory {
         self.path = path
         self.runtime = runtime
         // Everybody may enter the runtime directory: the control socket tells by itself who may do what.
-        for (directory, mode) in [(path, 0o700), (runtime, 0o755)] as [(String, UInt32)] {
-            do { try Files.makeDirectory(directory, mode: mode) } catch {
+        let places: [(key: String, path: String, mode: UInt32)] = [
+            ("state_directory", path, 0o700), ("runtime_directory", runtime, 0o755),
+        ]
+        for place in places {
+            do { try Files.makeDirectory(place.path, mode: place.mode) } catch {
                 throw StartError(
-                    "\(directory): \(error.reason): it must be a directory that this user may write")
+                    "\(place.key) = '\(place.path)': \(error.reason): it must be a directory that this user may "
+                        + "write")
             }
         }
         do { lock = try Files.lock("\(path)/lock") } catch {
