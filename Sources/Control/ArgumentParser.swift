@@ -47,6 +47,9 @@ public enum ArgumentParser {
         if words.first == "help" || given.contains(where: { $0.name == "help" }) {
             return .help(HelpText.help(for: entry))
         }
+        if let flag = given.first(where: { entry.flag($0.name) == nil }) {
+            throw usage("--\(flag.name): '\(typed)' has no such flag", entry)
+        }
         if let surplus = extra.first ?? beyond.first {
             throw usage("'\(surplus)' is more than '\(typed)' takes", entry)
         }
@@ -127,10 +130,9 @@ public enum ArgumentParser {
     ) throws(UsageError) -> Invocation {
         var arguments: [String: String] = [:]
         for flag in given {
-            guard let known = entry.flag(flag.name) else {
-                throw usage("--\(flag.name): '\(typed)' has no such flag", entry)
+            if entry.flag(flag.name)?.value == nil, flag.value != nil {
+                throw usage("--\(flag.name): takes no value", entry)
             }
-            if known.value == nil, flag.value != nil { throw usage("--\(flag.name): takes no value", entry) }
             if flag.value == "" { throw usage("--\(flag.name): the value is empty", entry) }
             if arguments.updateValue(flag.value ?? "true", forKey: flag.name) != nil {
                 throw usage("--\(flag.name): is given twice", entry)

@@ -59,7 +59,7 @@ public enum CommandTable {
             name: "status", aliases: [], summary: "Show the cluster and its members.",
             details: "One line per member, above it who leads, the synchronous state and the lease.",
             flags: [CommandFlag("watch", help: "show it again each second, until interrupted")],
-            isReadOnly: true, place: .agent, exits: [.done, .refused, .unreachable]),
+            isReadOnly: true, place: .agent, exits: [.done, .refused, .unreachable, .notPermitted]),
         CommandEntry(
             name: "failover", aliases: ["switchover"],
             summary: "Hand the primary role to another member.",
@@ -77,7 +77,8 @@ public enum CommandTable {
         CommandEntry(
             name: "member list", aliases: [], summary: "List the members.",
             details: "Name, region, address and part of each member, as the cluster document has them.",
-            flags: [], isReadOnly: true, place: .agent, exits: [.done, .refused, .unreachable]),
+            flags: [], isReadOnly: true, place: .agent,
+            exits: [.done, .refused, .unreachable, .notPermitted]),
         CommandEntry(
             name: "events", aliases: [], summary: "Show what happened, merged over all members.",
             details: "Each failover with its phases and the time that each took.",
@@ -85,7 +86,7 @@ public enum CommandTable {
                 CommandFlag("follow", help: "go on with new events, until interrupted"),
                 CommandFlag("node", "NODE", help: "only what this member recorded"),
             ],
-            isReadOnly: true, place: .agent, exits: [.done, .refused, .unreachable]),
+            isReadOnly: true, place: .agent, exits: [.done, .refused, .unreachable, .notPermitted]),
         CommandEntry(
             name: "secret create", aliases: [], summary: "Write a new cluster secret.",
             details: """

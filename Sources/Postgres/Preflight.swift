@@ -47,8 +47,8 @@ extension PostgresSite {
                 continue
             }
             throw PreflightFailure(
-                description: "data_directory = '\(dataDirectory)': \(parent): \(error.reason): \(OwnUser.name) "
-                    + "must be able to make directories there")
+                description: "data_directory = '\(dataDirectory)': \(parent): \(error.reason): "
+                    + "\(OwnUser.name) must be able to make directories there")
         }
     }
 

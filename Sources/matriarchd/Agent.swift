@@ -88,8 +88,8 @@ final class Agent {
         for text in differences.news(document) {
             journal.append(
                 EventRecord(
-                    at: Agent.now(), term: node.term, member: node.settings.member.id, kind: "setting-differs",
-                    level: .warning, text: text))
+                    at: Agent.now(), term: node.term, member: node.settings.member.id,
+                    kind: "setting-differs", level: .warning, text: text))
         }
     }
 

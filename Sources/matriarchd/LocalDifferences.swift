@@ -3,8 +3,8 @@ import Consensus
 import Platform
 import Supervision
 
-/// Settings that count only when the cluster is created, where this node's value is not the cluster's: reported, never
-/// acted on.
+/// Settings that count only when the cluster is created, where this node's value is not the cluster's:
+/// reported, never acted on.
 struct LocalDifferences {
     private let configuration: Configuration
     /// As read at the start; made up where nobody set them.
@@ -42,7 +42,8 @@ struct LocalDifferences {
         if configuration.primaryRegion.isEmpty { cluster.primaryRegion = "" }
         let values = configuration.changes(to: cluster).map { change in
             let place = "\(configuration.origin(of: change.key))"
-            return "\(change.key) = '\(change.old)' (\(place)) is not acted on: the cluster has '\(change.new)'"
+            return
+                "\(change.key) = '\(change.old)' (\(place)) is not acted on: the cluster has '\(change.new)'"
         }
         return values + passwords(now.credentials)
     }
@@ -50,7 +51,8 @@ struct LocalDifferences {
     private func passwords(_ cluster: Credentials) -> [String] {
         let pairs = [
             (
-                "operator_password_file", isGiven(configuration.operatorPassword, configuration.operatorPasswordFile),
+                "operator_password_file",
+                isGiven(configuration.operatorPassword, configuration.operatorPasswordFile),
                 local.operatorPassword == cluster.operatorPassword
             ),
             (

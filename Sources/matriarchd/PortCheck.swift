@@ -1,8 +1,8 @@
 import Glibc
 import Platform
 
-/// Tries the ports of the programs that are started later: one that is taken stops the start of the node, not the
-/// first failover.
+/// Tries the ports of the programs that are started later: one that is taken stops the start of the node, not
+/// the first failover.
 struct PortCheck {
     /// How long one of ours that is just ending may still hold its port, in nanoseconds.
     private static let patience: Int64 = 3_000_000_000

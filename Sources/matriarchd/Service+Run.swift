@@ -33,8 +33,8 @@ extension Service {
         agent.onExit = { [unowned self] in end(loop, agent) }
     }
 
-    /// The ports that others will listen on for us. Where Postgres runs already, an agent has come back to a node that
-    /// works, and must not leave it alone because of the proxy.
+    /// The ports that others will listen on for us. Where Postgres runs already, an agent has come back to a
+    /// node that works, and must not leave it alone because of the proxy.
     private func checkPorts() throws(StartError) {
         let check = PortCheck(listenAddress: configuration.listenAddress)
         let runtime = configuration.runtimeDirectory
