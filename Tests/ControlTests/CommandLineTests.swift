@@ -46,6 +46,7 @@ struct ArgumentParserTests {
         (["status", "pg1"], "'pg1' is more than 'status' takes\nsee: matriarch status --help"),
         (["status", "--", "--json"], "'--json' is more than 'status' takes\nsee: matriarch status --help"),
         (["status", "--to", "pg2"], "--to: 'status' has no such flag\nsee: matriarch status --help"),
+        (["status", "--too", "pg2"], "--too: 'status' has no such flag\nsee: matriarch status --help"),
         (["failover", "--to"], "--to: a value is missing"),
         (["failover", "--to", "--json"], "--to: a value is missing"),
         (["failover", "--to="], "--to: the value is empty\nsee: matriarch failover --help"),
