@@ -1,6 +1,7 @@
 public import Consensus
 
-/// The replicated truth about the cluster: everything that every member must agree on (protocol: The document).
+/// The replicated truth about the cluster: everything that every member must agree on (protocol: The
+/// document).
 ///
 /// Actions on Postgres derive from a *committed* document only.
 public struct ClusterDocument: RegisterDocument {
@@ -93,8 +94,8 @@ public struct SwitchoverIntent: Hashable, Codable, Sendable {
     }
 }
 
-/// Which members' copies an acknowledged commit counts on. Only mode `off` is acted on until quorum durability is
-/// built; the pair has its place so that documents need not change form then.
+/// Which members' copies an acknowledged commit counts on. Only mode `off` is acted on until quorum
+/// durability is built; the pair has its place so that documents need not change form then.
 public struct Durability: Hashable, Codable, Sendable {
     public enum Mode: String, Hashable, Codable, Sendable {
         case off, quorum

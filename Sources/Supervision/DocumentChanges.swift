@@ -52,7 +52,7 @@ extension ClusterDocument {
     }
 }
 
-/// Who votes (protocol: Voter policy).
+/// Who votes (protocol: Joining and voters).
 extension Node {
     private var isHerdSettled: Bool {
         guard let document, !document.voters.isJoint, handover == nil, document.switchover == nil else {

@@ -50,7 +50,8 @@ public struct Beacon: Hashable, Codable, Sendable {
     public var opened: Bool
     /// With timeoutNow after a clean stop: where the old primary's log ends, for good.
     public var final: Position?
-    /// How old this word was when sent (a leader repeats what it knows of itself only): always fresh on sending.
+    /// How old this word was when sent (a leader repeats what it knows of itself only): always fresh on
+    /// sending.
     public var sequence: UInt64
 
     public init(term: Term, sequence: UInt64) {

@@ -31,8 +31,8 @@ public struct PostgresReport: Hashable, Codable, Sendable {
     /// The attempt marker of an unfinished founding found in the data directory.
     public var foundingMarker: Term?
     public var gate: Gate
-    /// Where the local log ends, valid only while it can't grow: no walreceiver, local WAL exhausted; or, stopped
-    /// cleanly, the end of the shutdown checkpoint. Nil when not known for sure (protocol: Freeze).
+    /// Where the local log ends, valid only while it can't grow: no walreceiver, local WAL exhausted; or,
+    /// stopped cleanly, the end of the shutdown checkpoint. Nil when not known for sure (protocol: Freeze).
     public var settled: Position?
     /// Primary: the flush position. Standby: the greater of received and replayed.
     public var position: Position?
@@ -102,7 +102,8 @@ public struct GuardReport: Hashable, Codable, Sendable {
     public func mayWrite(at now: Instant) -> Bool { isPostgresAlive && epoch != nil && now < deadline }
 }
 
-/// How much this member's data can be trusted; written before the first destructive byte (protocol: Rejoining).
+/// How much this member's data can be trusted; written before the first destructive byte (protocol:
+/// Rejoining).
 public enum DataState: String, Hashable, Codable, Sendable {
     case none, cloning, rewinding
     /// Copied, but not yet proven to hold all that the primary had when the copy ended.

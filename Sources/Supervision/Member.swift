@@ -57,7 +57,8 @@ public struct Member: Hashable, Codable, Sendable {
     }
 }
 
-/// Names and passwords that are the same on all members; they travel in the document, over authenticated links only.
+/// Names and passwords that are the same on all members; they travel in the document, over authenticated
+/// links only.
 public struct Credentials: Hashable, Codable, Sendable {
     public var operatorRole: String
     public var operatorPassword: String

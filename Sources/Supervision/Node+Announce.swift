@@ -28,8 +28,8 @@ extension Node {
         drive(.tick)
     }
 
-    /// Postgres was found running as the open primary of an epoch before this reign: it writes on until its deadline
-    /// while its agent resumes.
+    /// Postgres was found running as the open primary of an epoch before this reign: it writes on until its
+    /// deadline while its agent resumes.
     private var writesSinceBefore: Bool {
         guard let guardian, let epoch = guardian.epoch, isPrimaryOnRecord, hasOpenLineage, !isOverthrown,
             let lineage = document?.currentLineage, handover == nil
@@ -94,11 +94,13 @@ extension Node {
         record(event)
     }
 
-    /// Nil while it can't be said: an agent that has just come back leaves clients where they are until it knows.
+    /// Nil while it can't be said: an agent that has just come back leaves clients where they are until it
+    /// knows.
     private func currentRoute() -> Route? {
         guard let guardian else { return nil }
         if isOpen || writesSinceBefore, let record = myRecord, let lineage = document?.currentLineage {
-            // The lineage's epoch, not the reign's: clients may stay when the same primary goes on in a new term.
+            // The lineage's epoch, not the reign's: clients may stay when the same primary goes on in a new
+            // term.
             return .primary(
                 epoch: lineage.epoch, host: record.address, port: record.postgresPort,
                 validUntil: guardian.deadline)

@@ -182,8 +182,8 @@ extension Node {
         else { return nil }
         if known.id == me { return "\(me) is the name of the leader: give this node a node_name of its own" }
         guard known.address != request.member.address else { return nil }
-        return
-            "the name \(known.id) belongs to the machine at \(known.address): give this one a node_name of its own"
+        return "the name \(known.id) belongs to the machine at \(known.address): "
+            + "give this one a node_name of its own"
     }
 
     private mutating func redirect(on channel: Channel?, refusal: String?) {

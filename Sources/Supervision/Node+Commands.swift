@@ -124,7 +124,8 @@ extension Node {
         if let why = refusal(of: target) { return CommandAnswer(verdict: .refused, reason: why) }
         let steps = [
             "checkpoint on \(me), clients go on writing", "hold new clients, stop Postgres on \(me)",
-            "\(target) freezes the herd, compares positions and is promoted on timeline \(document.maximumTimeline + 1)",
+            "\(target) freezes the herd, compares positions and is promoted"
+                + " on timeline \(document.maximumTimeline + 1)",
             "the others follow \(target); \(me) comes back as replica",
         ]
         if dryRun { return CommandAnswer(verdict: .accepted, lines: steps, target: target) }

@@ -33,10 +33,12 @@ extension Node {
             && (guardian.map { now < $0.deadline } ?? false)
     }
 
-    /// Postgres still runs as the open primary of an older term of ours: the role can be kept without a break.
+    /// Postgres still runs as the open primary of an older term of ours: the role can be kept without a
+    /// break.
     var canResume: Bool { mayResume && postgresState == .primary }
 
-    /// The same, though Postgres has not been asked yet, or does not answer: worth waiting for until the deadline.
+    /// The same, though Postgres has not been asked yet, or does not answer: worth waiting for until the
+    /// deadline.
     private var mayResume: Bool {
         guard isLeader, isPrimaryOnRecord, hasOpenLineage, let primary = document?.primary,
             primary.epoch < raft.term, let guardian, let epoch = guardian.epoch
@@ -45,7 +47,8 @@ extension Node {
             && overthrownTerm < epoch
     }
 
-    /// The last primary is this member, stopped for certain, and its log is the cluster's newest: start it again.
+    /// The last primary is this member, stopped for certain, and its log is the cluster's newest: start it
+    /// again.
     var canReopen: Bool {
         guard isLeader, isPrimaryOnRecord, hasOpenLineage, let document, let primary = document.primary,
             primary.epoch < raft.term, data.state == .valid, postgresState == .stopped,
@@ -155,7 +158,8 @@ extension Node {
         return nil
     }
 
-    /// Why nothing should be handed to this member now; a boot wait does not bar it from resuming what it had.
+    /// Why nothing should be handed to this member now; a boot wait does not bar it from resuming what it
+    /// had.
     var unfitToTakeOver: String? {
         if let unfit { return unfit }
         return raft.isBootWaiting

@@ -215,7 +215,8 @@ extension Node {
         let lag = choice.position.lsn.behind(known.lsn)
         guard lag > document.maximumLagOnFailover else { return nil }
         return "\(choice.member) is \(lag) bytes behind what is known to be written, more than "
-            + "maximum_lag_on_failover (\(document.maximumLagOnFailover)): it takes an operator's word to lose them"
+            + "maximum_lag_on_failover (\(document.maximumLagOnFailover)): "
+            + "it takes an operator's word to lose them"
     }
 
     /// Called on each step: notes when a majority has said its last word.

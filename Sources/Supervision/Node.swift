@@ -2,8 +2,8 @@ public import Consensus
 
 /// One member of the herd, whole: election, the document, and the rules, as a value.
 ///
-/// The daemon feeds it the real world, the simulator a hostile one; both run this very code. `step` changes the state,
-/// lets the rules decide until they are content, and returns what to do.
+/// The daemon feeds it the real world, the simulator a hostile one; both run this very code. `step` changes
+/// the state, lets the rules decide until they are content, and returns what to do.
 public struct Node: Sendable {
     public internal(set) var settings: NodeSettings
     let me: MemberID

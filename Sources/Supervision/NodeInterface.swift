@@ -3,8 +3,9 @@ public import Consensus
 /// What happened, told to the node in the order in which it happened.
 public enum NodeEvent: Sendable {
     case tick
-    /// `channel` is set when the message came in on a link that the *sender* opened: answers go back on it. Without
-    /// one it came back on a link that this node opened to the address on record (only those answers may be votes).
+    /// `channel` is set when the message came in on a link that the *sender* opened: answers go back on it.
+    /// Without one it came back on a link that this node opened to the address on record (only those answers
+    /// may be votes).
     case received(Envelope, from: Sender, channel: Channel?)
     case persisted(NodeToken)
     /// At each change, and as the answer to each guard effect.

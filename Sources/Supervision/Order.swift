@@ -19,7 +19,8 @@ public enum PostgresOrder: Hashable, Codable, Sendable {
     case follow(Upstream)
     /// Promote on exactly this timeline. The guard must be armed, the gate closed.
     case promote(PromotionPlan)
-    /// Replace the data directory by a copy of the source's; the old one is kept beside it until this one is valid.
+    /// Replace the data directory by a copy of the source's; the old one is kept beside it until this one is
+    /// valid.
     case clone(ClonePlan)
     /// Bring roles, slots, pg_hba and settings of a running Postgres in line.
     case configure(ManagedConfiguration)

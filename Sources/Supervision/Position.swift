@@ -45,8 +45,8 @@ public struct LSN: Hashable, Comparable, Codable, Sendable, CustomStringConverti
 /// A Postgres timeline number. The document reserves each one once in the cluster's life.
 public typealias Timeline = UInt32
 
-/// Where a member's log ends, as Postgres knows it. Order positions with `ClusterDocument.isFresher`, never by the
-/// timeline's number (protocol: Positions).
+/// Where a member's log ends, as Postgres knows it. Order positions with `ClusterDocument.isFresher`, never
+/// by the timeline's number (protocol: Positions).
 public struct Position: Hashable, Codable, Sendable, CustomStringConvertible {
     public var timeline: Timeline
     public var lsn: LSN

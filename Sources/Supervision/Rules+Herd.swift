@@ -105,9 +105,8 @@ extension Rule {
             why: "Only a committed document with an open primary of that term lifts the freeze.",
             applies: { $0.isHeldFrozen && !$0.isLeader },
             action: { node in
-                .wait(
-                    "frozen for term \(node.data.frozenTerm), waiting for \(node.raft.leader?.name ?? "a leader")"
-                )
+                let leader = node.raft.leader?.name ?? "a leader"
+                return .wait("frozen for term \(node.data.frozenTerm), waiting for \(leader)")
             }),
     ]
 

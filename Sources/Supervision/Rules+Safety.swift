@@ -11,15 +11,14 @@ extension Rule {
             name: "overthrown",
             why: "Somebody leads a later term: whatever is written here now would be lost.",
             applies: { $0.isOverthrown && $0.isAlive },
-            action: {
-                .kill(
-                    "term \($0.armedEpoch ?? 0) is over, \($0.raft.leader?.name ?? "another") leads \($0.raft.term)"
-                )
+            action: { node in
+                let leader = node.raft.leader?.name ?? "another"
+                return .kill("term \(node.armedEpoch ?? 0) is over, \(leader) leads \(node.raft.term)")
             }),
         Rule(
             name: "promotion-abandoned",
             why:
-                "pg_promote() can't be called back: a leader deposed while promoting would become writable later.",
+                "pg_promote() can't be called back: who is deposed while promoting would write later.",
             applies: { $0.isAlive && $0.isPromotionOrphaned },
             action: { .kill("the term in which it was being promoted (\($0.armedEpoch ?? 0)) is over") }),
         Rule(

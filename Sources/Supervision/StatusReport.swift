@@ -1,4 +1,5 @@
-/// The cluster as one node sees it: `matriarch status --json` and `GET /status`. Keys are fixed by the manual.
+/// The cluster as one node sees it: `matriarch status --json` and `GET /status`. Keys are fixed by the
+/// manual.
 public struct StatusReport: Hashable, Codable, Sendable {
     public struct Synchronous: Hashable, Codable, Sendable {
         public var mode: String
