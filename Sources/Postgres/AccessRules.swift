@@ -1,7 +1,8 @@
 internal import Platform
 internal import Supervision
 
-/// Who may connect: our own pg_hba and pg_ident, in place of the data directory's (docs/internals/postgres.md).
+/// Who may connect: our own pg_hba and pg_ident, in place of the data directory's
+/// (docs/internals/postgres.md).
 struct AccessRules {
     private static let map = "matriarch"
 
@@ -22,13 +23,14 @@ struct AccessRules {
         return hba || ident
     }
 
-    /// Passwords over the network by SCRAM only, never by trust: a proxy in front hides where a client comes from.
+    /// Passwords over the network by SCRAM only, never by trust: a proxy in front hides where a client comes
+    /// from.
     static func hbaText(_ configuration: ManagedConfiguration) -> String {
         let admin = quoted(configuration.credentials.adminRole)
         let replication = quoted(configuration.credentials.replicationRole)
         var lines = [
             "# Written by matriarchd; changes are lost.",
-            "# The agent's own role: this machine's agent user over the unix socket, nobody over the network.",
+            "# The agent's own role: its system user over the unix socket, nobody over the network.",
             "local  all,replication  \(admin)  peer map=\(map)",
             "local  all  all  scram-sha-256",
             "local  replication  all  reject",

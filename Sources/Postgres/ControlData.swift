@@ -26,8 +26,8 @@ struct ControlData: Hashable, Sendable {
     /// Settings of the primary that a standby must not be below, by their names in postgresql.conf.
     var required: [String: Int]
 
-    /// The newest timeline that this directory certainly was on. After a promotion the checkpoint is still the old
-    /// timeline's for a while, but the minimum recovery point is not.
+    /// The newest timeline that this directory certainly was on. After a promotion the checkpoint is still
+    /// the old timeline's for a while, but the minimum recovery point is not.
     var timeline: Timeline { max(checkpointTimeline, minimumRecovery.timeline) }
 
     /// A lower bound for the end of the log.
@@ -95,8 +95,8 @@ struct ControlData: Hashable, Sendable {
         }
     }
 
-    /// Where the log of a cleanly stopped primary ends: the end of the shutdown checkpoint's record. Its standbys
-    /// have flushed exactly this when they were connected.
+    /// Where the log of a cleanly stopped primary ends: the end of the shutdown checkpoint's record. Its
+    /// standbys have flushed exactly this when they were connected.
     func end(of directory: String) throws -> Position? {
         guard state == .shutDown else { return nil }
         let length = try recordLength(at: checkpoint, in: directory)
@@ -104,8 +104,8 @@ struct ControlData: Hashable, Sendable {
         return Position(timeline: checkpointTimeline, lsn: end)
     }
 
-    /// The first four bytes of a record are its length; records begin at multiples of eight, so no page border
-    /// cuts them.
+    /// The first four bytes of a record are its length; records begin at multiples of eight, so no page
+    /// border cuts them.
     private func recordLength(at position: LSN, in directory: String) throws -> UInt64 {
         let name = WALNames.segment(position, timeline: checkpointTimeline, segmentBytes: segmentBytes)
         let path = "\(directory)/pg_wal/\(name)"
@@ -120,8 +120,8 @@ struct ControlData: Hashable, Sendable {
     }
 }
 
-/// The page layout of WAL, to follow a record over page borders (access/xlog_internal.h: a header of 24 bytes on
-/// each page of 8 kB, 40 on the first one of a segment).
+/// The page layout of WAL, to follow a record over page borders (access/xlog_internal.h: a header of 24 bytes
+/// on each page of 8 kB, 40 on the first one of a segment).
 struct WALPages {
     static let pageBytes: UInt64 = 8192
     var segmentBytes: UInt64

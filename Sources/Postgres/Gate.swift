@@ -3,8 +3,8 @@ internal import Supervision
 
 /// The gate through which WAL comes in (protocol: Freeze).
 ///
-/// Postgres always connects upstream by the name of a libpq service, and libpq reads the service's file anew at each
-/// connect. Without the file no walreceiver can connect, whatever the startup process still believes.
+/// Postgres always connects upstream by the name of a libpq service, and libpq reads the service's file anew
+/// at each connect. Without the file no walreceiver can connect, whatever the startup process still believes.
 struct Gate {
     static let service = "matriarch_upstream"
 
@@ -19,11 +19,19 @@ struct Gate {
 
     var hasService: Bool { Files.exists(serviceFile) }
 
-    /// From here on nothing new can connect; what is connected must be ended besides.
-    func close() throws(SystemError) {
-        try Files.removeDurably(serviceFile)
+    /// From here on nothing new can connect; what is connected must be ended besides, and the settings say so
+    /// too once `closeSettings` is done.
+    func shut() throws(SystemError) { try Files.removeDurably(serviceFile) }
+
+    /// Spares Postgres the attempts to connect.
+    func closeSettings() throws(SystemError) {
         guard Files.isDirectory(site.dataDirectory) else { return }
         try write(conninfo: "", slot: "")
+    }
+
+    func close() throws(SystemError) {
+        try shut()
+        try closeSettings()
     }
 
     func open(to upstream: Upstream) throws {

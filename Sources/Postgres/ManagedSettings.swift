@@ -66,8 +66,8 @@ struct ManagedSettings {
         ]
     }
 
-    /// A quarter of the free space rounded down to a power of two, between 1 and 64 GB, so that a standby that stays
-    /// away can't fill the disk and the value seldom changes.
+    /// A quarter of the free space rounded down to a power of two, between 1 and 64 GB, so that a standby
+    /// that stays away can't fill the disk and the value seldom changes.
     private func slotLimitMegabytes() throws -> UInt64 {
         let quarter = (try Files.freeBytes(at: site.dataDirectory) / 4) >> 20
         var limit: UInt64 = 1024

@@ -120,11 +120,11 @@ extension OrderRun {
             "pg_catalog.pg_read_binary_file(text)",
             "pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean)",
         ]
-        for function in functions {
-            let granted = try session.query(
-                "select has_function_privilege($1, $2, 'execute')", [role, function], until: deadline
-            ).value
-            if granted != "t" { try alter(session, "grant execute on function \(function) to %I", [role]) }
+        let missing = try session.query(
+            "select f from unnest($2::text[]) f where not has_function_privilege($1, f, 'execute')",
+            [role, "{\"\(functions.joined(separator: "\",\""))\"}"], until: deadline)
+        for function in missing.cells.compactMap({ $0[0] }) {
+            try alter(session, "grant execute on function \(function) to %I", [role])
         }
     }
 

@@ -3,7 +3,8 @@ internal import Glibc
 internal import Platform
 internal import Supervision
 
-/// Making data directories: the cluster's first, and copies of the primary's (protocol-herd: Bootstrap, Rejoining).
+/// Making data directories: the cluster's first, and copies of the primary's (protocol: Bootstrap,
+/// Rejoining).
 extension OrderRun {
     // MARK: the first database
 
@@ -66,7 +67,8 @@ extension OrderRun {
         try install()
     }
 
-    /// Asked before the first byte and seen again in the copy: another system's data must never take our place.
+    /// Asked before the first byte and seen again in the copy: another system's data must never take our
+    /// place.
     private func checkSource(_ plan: ClonePlan, _ doing: String) throws {
         var parameters = sourceParameters(plan)
         parameters["replication"] = "true"
@@ -109,7 +111,8 @@ extension OrderRun {
     /// WAL that is streamed beside the copy, and some rest.
     private static let spareBytes: UInt64 = 512 << 20
 
-    /// The old directory is kept until the copy is valid; where both don't fit it goes first, and that is said.
+    /// The old directory is kept until the copy is valid; where both don't fit it goes first, and that is
+    /// said.
     private func makeRoom(for bytes: UInt64, _ doing: String) throws {
         let parent = Files.directory(of: site.dataDirectory)
         let needed = bytes + Self.spareBytes
@@ -201,8 +204,8 @@ extension OrderRun {
         }
     }
 
-    /// Puts the copy in the old directory's place. A crash in between leaves no data directory, or the old one: the
-    /// record says "cloning" either way, and it is done again.
+    /// Puts the copy in the old directory's place. A crash in between leaves no data directory, or the old
+    /// one: the record says "cloning" either way, and it is done again.
     private func install() throws {
         if Files.exists(site.previousDirectory) || DataDirectory.isAbsent(site) {
             // What is here now is an unproven copy, or nothing: the one worth keeping is kept already.

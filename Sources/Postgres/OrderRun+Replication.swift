@@ -3,7 +3,7 @@ internal import Glibc
 internal import Platform
 internal import Supervision
 
-/// Freezing, following and promoting (protocol-herd: Freeze, Promotion, Rejoining).
+/// Freezing, following and promoting (protocol: Freeze, Promotion, Rejoining).
 extension OrderRun {
     /// The running standby's postmaster, by the guard's word.
     private func standbyPostmaster(_ doing: String) throws -> Postmaster {
@@ -23,11 +23,13 @@ extension OrderRun {
     private static let settlePatience = Duration.seconds(1)
 
     func freeze() throws {
-        try gate.close()
-        if try door.state().postmaster == nil { return }
+        try gate.shut()
+        if try door.state().postmaster == nil { return try gate.closeSettings() }
         let postmaster = try standbyPostmaster("freezing")
-        try postmaster.signal(SIGHUP)
-        try postmaster.endWALReceivers()
+        try postmaster.endWALReceivers {
+            try gate.closeSettings()
+            try postmaster.signal(SIGHUP)
+        }
         let deadline = Deadline.after(Self.settlePatience)
         while survey.look()?.settled == nil, !Deadline.isPast(deadline), postmaster.isRunning {
             Deadline.pause(.milliseconds(10))
@@ -80,7 +82,8 @@ extension OrderRun {
         return try promoted(session)
     }
 
-    /// Before it can write it must be unable to acknowledge: the new primary's own rule comes after its start.
+    /// Before it can write it must be unable to acknowledge: the new primary's own rule comes after its
+    /// start.
     private func checkPlaceholder(_ session: Session, _ doing: String) throws {
         let rule = try session.query(
             "select current_setting('synchronous_standby_names')", until: Deadline.after(.seconds(5))

@@ -83,7 +83,8 @@ struct OrderRun {
         let removed = try wal.sanitize(for: control, limit: configuration.timeline)
         if !removed.isEmpty {
             note(
-                "removed history files that lead elsewhere: \(removed.map(WALNames.history).joined(separator: ", "))"
+                "removed history files that lead elsewhere: "
+                    + removed.map(WALNames.history).joined(separator: ", ")
             )
         }
         try start(standby: true)
@@ -118,11 +119,12 @@ struct OrderRun {
 
     func noteRemoved(_ keys: [String]) {
         note(
-            "removed from postgresql.auto.conf, since matriarchd manages them: \(keys.joined(separator: ", "))"
+            "removed from postgresql.auto.conf, which matriarchd manages: \(keys.joined(separator: ", "))"
         )
     }
 
-    /// A start is over when Postgres takes sessions, or has been at its recovery for so long that others may report.
+    /// A start is over when Postgres takes sessions, or has been at its recovery for so long that others may
+    /// report.
     private static let startPatience = Duration.seconds(3)
 
     private func start(standby: Bool) throws {
@@ -181,7 +183,8 @@ struct OrderRun {
     }
 }
 
-/// The credentials that were last seen to work here, so that they are tried once and not at each configuration.
+/// The credentials that were last seen to work here, so that they are tried once and not at each
+/// configuration.
 final class VerifiedCredentials: Sendable {
     private let last = Mutex<Credentials?>(nil)
 

@@ -5,8 +5,8 @@ internal import Synchronization
 
 /// Carries out orders to the local Postgres: dumb, whole, idempotent, and off the control thread.
 ///
-/// Orders of the foreground run one after the other; those of the background (settings, checkpoints) beside them. All
-/// methods MUST be called on the loop's thread, and all handlers are called there.
+/// Orders of the foreground run one after the other; those of the background (settings, checkpoints) beside
+/// them. All methods MUST be called on the loop's thread, and all handlers are called there.
 public final class PostgresExecutor {
     private let site: PostgresSite
     private let door: GuardDoor
@@ -81,8 +81,8 @@ public final class PostgresExecutor {
     /// `Member.synchronousName` begins so, and no other name does.
     private static let validNamePrefix = "matriarch:"
 
-    /// Asks a running order to end as soon as it can; its completion says that it was called off, or that it was
-    /// faster.
+    /// Asks a running order to end as soon as it can; its completion says that it was called off, or that it
+    /// was faster.
     public func cancel(_ job: JobID) { running[job]?.cancel() }
 
     /// Lets orders that were begun come to their end (a clone is called off) and ends the threads.

@@ -81,18 +81,30 @@ struct Postmaster {
     /// Ends every walreceiver and waits until it is gone.
     ///
     /// One that does not obey is killed; Postgres then ends as a whole, and is started again by its agent.
-    func endWALReceivers() throws {
-        for look in 0..<2 {
-            if look > 0 { Deadline.pause(Self.secondLook) }
-            let handles = try walReceivers().compactMap { try ProcessHandle($0) }
-            for handle in handles { try handle.signal(SIGTERM) }
-            for handle in handles where !handle.waitUntilGone(until: Deadline.after(Self.patience)) {
-                Log.warning("the walreceiver does not end: killing it", [("pid", String(handle.pid))])
-                try handle.signal(SIGKILL)
-                guard handle.waitUntilGone(until: Deadline.after(Self.patience)) else {
-                    throw PostgresError.refused(
-                        "ending the walreceiver", "process \(handle.pid) can't be killed")
-                }
+    ///
+    /// - Parameter meanwhile: done while the first ones end.
+    func endWALReceivers(meanwhile: () throws -> Void = {}) throws {
+        let lookAgain = Deadline.after(Self.secondLook)
+        let first = try askToEnd()
+        try meanwhile()
+        try awaitEnd(first)
+        Deadline.pause(.nanoseconds(max(0, lookAgain - BootClock.now())))
+        try awaitEnd(try askToEnd())
+    }
+
+    private func askToEnd() throws -> [ProcessHandle] {
+        let handles = try walReceivers().compactMap { try ProcessHandle($0) }
+        for handle in handles { try handle.signal(SIGTERM) }
+        return handles
+    }
+
+    private func awaitEnd(_ receivers: [ProcessHandle]) throws {
+        for handle in receivers where !handle.waitUntilGone(until: Deadline.after(Self.patience)) {
+            Log.warning("the walreceiver does not end: killing it", [("pid", String(handle.pid))])
+            try handle.signal(SIGKILL)
+            guard handle.waitUntilGone(until: Deadline.after(Self.patience)) else {
+                throw PostgresError.refused(
+                    "ending the walreceiver", "process \(handle.pid) can't be killed")
             }
         }
     }

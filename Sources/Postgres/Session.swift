@@ -4,7 +4,8 @@ internal import Platform
 
 /// One libpq connection, used through libpq's asynchronous half only, so that every wait has an end.
 ///
-/// Not thread-safe: one thread opens, uses and drops it. After an error of any kind but `.server` it is broken.
+/// Not thread-safe: one thread opens, uses and drops it. After an error of any kind but `.server` it is
+/// broken.
 final class Session {
     private let connection: OpaquePointer
     private(set) var isBroken = false
@@ -25,7 +26,8 @@ final class Session {
     /// Connects.
     ///
     /// - Parameters:
-    ///   - parameters: libpq's keywords. `host` should be a directory or an address: looking a name up blocks.
+    ///   - parameters: libpq's keywords. `host` should be a directory or an address: looking a name up
+    ///     blocks.
     ///   - deadline: of `BootClock`, for the whole of it.
     static func open(_ parameters: [String: String], until deadline: Int64) throws(PostgresError) -> Session {
         let doing = "connecting to \(parameters["host"] ?? "Postgres")"

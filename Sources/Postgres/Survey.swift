@@ -28,7 +28,8 @@ final class Survey {
         gate = Gate(site: site)
     }
 
-    /// One look. Nil when Postgres did not answer this time, but has not been silent for long enough to say so.
+    /// One look. Nil when Postgres did not answer this time, but has not been silent for long enough to say
+    /// so.
     func look() -> PostgresReport? {
         guard let postmaster = Postmaster.find(site) else {
             disconnect()
@@ -136,8 +137,8 @@ final class Survey {
                 atEnd: end, segmentBytes: segment, knownToBe: known)
             let position = Position(timeline: timeline, lsn: end)
             report.position = position
-            // Without anything received in this postmaster's life there may be local WAL that is not replayed yet,
-            // unless the startup process waits for more to come.
+            // Without anything received in this postmaster's life there may be local WAL that is not replayed
+            // yet, unless the startup process waits for more to come.
             let exhausted = received != nil || Self.waitsForMore.contains(startupWaits ?? "")
             if report.gate == .closed, exhausted { report.settled = position }
         }

@@ -50,7 +50,7 @@ struct TimelineHistory: Hashable {
     func left(_ timeline: Timeline) -> LSN? { branches.first { $0.timeline == timeline }?.left }
 }
 
-/// The directory pg_wal, as far as timelines are concerned (protocol: Timelines).
+/// The directory pg_wal, as far as timelines are concerned (docs/internals/postgres.md).
 struct WALDirectory {
     let path: String
 
@@ -69,8 +69,8 @@ struct WALDirectory {
         return TimelineHistory(parsing: text)
     }
 
-    /// The timeline that the log is on where it ends at `end`: the newest one whose history is here, which has begun
-    /// by then, and of which there is WAL at that place.
+    /// The timeline that the log is on where it ends at `end`: the newest one whose history is here, which
+    /// has begun by then, and of which there is WAL at that place.
     ///
     /// A timeline counts only from where it begins: before that the same bytes are its parent's.
     func timeline(atEnd end: LSN, segmentBytes: UInt64, knownToBe least: Timeline) throws(SystemError)
@@ -92,9 +92,11 @@ struct WALDirectory {
         return unwanted
     }
 
-    /// Removes the history files that would lead a start astray: Postgres follows the newest one that it finds.
+    /// Removes the history files that would lead a start astray: Postgres follows the newest one that it
+    /// finds.
     ///
-    /// - Parameter limit: the newest timeline that may be followed; nil while the cluster's history is unknown.
+    /// - Parameter limit: the newest timeline that may be followed; nil while the cluster's history is
+    ///   unknown.
     func sanitize(for control: ControlData, limit: Timeline?) throws(SystemError) -> [Timeline] {
         let own = control.timeline
         var newest = own
@@ -108,8 +110,8 @@ struct WALDirectory {
         return try removeHistories { $0 > newest }
     }
 
-    /// Makes Postgres choose exactly `timeline` at its next promotion: it takes the number after the last one in an
-    /// unbroken row of history files.
+    /// Makes Postgres choose exactly `timeline` at its next promotion: it takes the number after the last one
+    /// in an unbroken row of history files.
     func reserve(_ timeline: Timeline, from current: Timeline) throws(SystemError) {
         _ = try removeHistories { $0 >= timeline }
         guard current < timeline else { return }

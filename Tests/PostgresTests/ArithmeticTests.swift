@@ -17,7 +17,8 @@ import Testing
         }
         // A shutdown checkpoint of Postgres 15: 114 bytes, aligned to 120.
         #expect(end(0x7F1B_5078, 114) == 0x7F1B_50F0)
-        // Up to the last byte of a page, and one alignment further: the next page's header of 24 lies between.
+        // Up to the last byte of a page, and one alignment further: the next page's header of 24 lies
+        // between.
         #expect(end(0x3000_1F88, 120) == 0x3000_2000)
         #expect(end(0x3000_1F90, 120) == 0x3000_2000 + 24 + 8)
         // Into a new segment, whose first header has 40 bytes.

@@ -8,7 +8,7 @@ import Testing
 
 @testable import Postgres
 
-/// Making and replacing data directories, on real Postgres (protocol-herd: Bootstrap, Rejoining).
+/// Making and replacing data directories, on real Postgres (protocol: Bootstrap, Rejoining).
 @Suite(.serialized) struct CopyTests {
     @Test(.requiresPostgres) func aCopyKeepsTheOldDirectoryAndRefusesAForeignSystem() async {
         await #expect(processExitsWith: .success) {

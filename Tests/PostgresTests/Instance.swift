@@ -7,8 +7,8 @@ import Testing
 
 @testable import Postgres
 
-/// The whole of a test on real Postgres. It runs in a process of its own (`processExitsWith`), where it becomes a
-/// user that Postgres accepts.
+/// The whole of a test on real Postgres. It runs in a process of its own (`processExitsWith`), where it
+/// becomes a user that Postgres accepts.
 func onRealPostgres(_ scenario: () throws -> Void) {
     do {
         try becomePostgresUser()
@@ -149,6 +149,25 @@ final class Instance {
         return outcome.report
     }
 
+    /// A promotion that must succeed: which timeline it became, and where that begins.
+    func promote(_ plan: PromotionPlan) throws -> (timeline: Timeline, switchLSN: LSN) {
+        let outcome = attempt(.promote(plan))
+        guard case .promoted(let timeline, let start) = outcome.result else {
+            throw OrderFailed(node: member.id.name, reason: outcome.reason ?? "no promotion")
+        }
+        return (timeline, start)
+    }
+
+    /// A session that sees table t as it is now, and keeps seeing it.
+    func openReader() throws -> Session {
+        _ = try waitFor("the table is there") { try? sql("select count(*) from t") }
+        // Another application than the agent's own sessions.
+        let reader = try open(["application_name": "reader"])
+        _ = try reader.query("begin isolation level repeatable read", until: Deadline.after(.seconds(5)))
+        _ = try reader.query("select count(*) from t", until: Deadline.after(.seconds(5)))
+        return reader
+    }
+
     func arm() throws {
         epoch += 1
         let answer = try door.ask(.arm(epoch: epoch, deadline: Deadline.after(.seconds(600))))
@@ -226,6 +245,11 @@ final class Instance {
         try sql("select pg_switch_wal()")
         return try position
     }
+}
+
+extension PostgresOutcome {
+    /// Why it failed; nil when it did not.
+    var reason: String? { if case .failed(let reason) = result { reason } else { nil } }
 }
 
 struct OrderFailed: Error, CustomStringConvertible {
