@@ -26,6 +26,12 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String
     .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict)
 }
 
+/// The guard as a fully static program. The runtimes of the sanitizers need the dynamic loader: run those with
+/// MATRIARCH_SANITIZE set.
+let guardLinking: [LinkerSetting] =
+    Context.environment["MATRIARCH_SANITIZE"] == nil
+    ? [.unsafeFlags(["-nostartfiles", "-static-executable"])] : []
+
 let package = Package(
     name: "matriarch",
     targets: [
@@ -55,7 +61,7 @@ let package = Package(
         .executableTarget(
             name: "matriarch-guard",
             cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])],
-            linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]),
+            linkerSettings: guardLinking),
         program("matriarch-proxy", ["Proxy", "Platform"]),
         program("matriarch-simulate", ["Simulator", "Consensus", "Supervision", "Config", "Platform"]),
 

@@ -74,6 +74,7 @@ final class LogWriter: Sendable {
         journal = Self.isJournal(descriptor)
         queue = try? MessageQueue(capacity: capacity)
         let started = queue.flatMap { queue in try? Thread.start(name: "log") { [self] in run(queue) } }
+        started?.detach()
         isBlocking.store(started == nil, ordering: .relaxed)
     }
 

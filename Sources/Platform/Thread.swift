@@ -24,7 +24,7 @@ public struct Thread: Sendable {
         }
     }
 
-    /// Starts a thread; `join` waits for its end, a thread that is never joined ends with the process.
+    /// Starts a thread. One that is neither joined nor detached keeps its stack after its end.
     ///
     /// - Parameters:
     ///   - name: shown by ps and gdb; 15 bytes at most.
@@ -61,6 +61,9 @@ public struct Thread: Sendable {
     ///   normal.
     public static func becomeRealtime() -> Bool { clinux_realtime_thread(realtimePriority) == 0 }
 
-    /// Waits for the end of the thread. Must be called once at most.
+    /// Waits for the end of the thread. Of `join` and `detach`, one must be called, once.
     public func join() { pthread_join(handle, nil) }
+
+    /// Lets the thread free itself at its end; nobody waits for it.
+    public func detach() { pthread_detach(handle) }
 }

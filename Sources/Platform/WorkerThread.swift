@@ -54,6 +54,6 @@ public final class WorkerThread: Sendable {
     /// Lets the waiting jobs run and ends the thread; with `join`, waits for that.
     public func stop(join: Bool = true) {
         jobs.close()
-        if join { thread.join() }
+        if join { thread.join() } else { thread.detach() }
     }
 }
