@@ -49,6 +49,15 @@ extension ClusterDocument {
         return (leftEpoch, left.lsn) > (rightEpoch, right.lsn)
     }
 
+    /// How far the history is known to go from the promotions that were begun at its end and came to nothing:
+    /// who was chosen for one held this much, though its own log has diverged since.
+    public var furthestReservation: Position? {
+        guard let active = activeLineages.first else { return nil }
+        let starts = lineages.filter { $0.status != .open && $0.parent == active.timeline }
+            .compactMap(\.startLSN)
+        return starts.max().map { Position(timeline: active.timeline, lsn: $0) }
+    }
+
     /// Timelines that were reserved and must never be followed: they are made unusable on each new primary.
     public var burntTimelines: [Timeline] {
         lineages.filter { $0.status == .burnt }.map(\.timeline)

@@ -212,6 +212,7 @@ extension Node {
                 if document.isFresher(position, than: known) { known = position }
             }
         }
+        if let begun = document.furthestReservation, document.isFresher(begun, than: known) { known = begun }
         let lag = choice.position.lsn.behind(known.lsn)
         guard lag > document.maximumLagOnFailover else { return nil }
         return "\(choice.member) is \(lag) bytes behind what is known to be written, more than "
