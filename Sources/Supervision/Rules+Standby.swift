@@ -235,8 +235,17 @@ extension Node {
     }
 
     mutating func concludeStop(_ outcome: PostgresOutcome) {
-        guard handover != nil, outcome.result != .done else { return }
-        record(.init("stop-bounded", .warning, "Postgres did not stop in time and was ended"))
+        guard outcome.result == .done else {
+            if handover != nil {
+                record(.init("stop-bounded", .warning, "Postgres did not stop in time and was ended"))
+            }
+            return
+        }
+        // The order ends with the guard's proof of death, which may overtake the guard's own word here.
+        guard var known = guardian, known.isPostgresAlive else { return }
+        known.isPostgresAlive = false
+        learn(known)
+        learn(outcome.report)
     }
 
     mutating func concludePromotion(_ plan: PromotionPlan, _ outcome: PostgresOutcome) {
