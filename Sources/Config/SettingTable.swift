@@ -80,8 +80,8 @@ extension Setting {
         Setting(
             "tags", \.tags, .tags, in: .node, change: .restart, example: "nofailover, rack=b2",
             help: """
-                Words about this node. 'nofailover': never becomes primary. 'noloadbalance': /replica over HTTP \
-                never answers 200. Any other key=value is a label, left alone. Accepted, but without effect \
+                Words about this node. 'nofailover': never becomes primary. 'noloadbalance': /replica over \
+                HTTP never answers 200. Any other key=value is a label, left alone. Accepted, but without effect \
                 yet: nosync, clonefrom, replicatefrom=NODE, priority=N.
                 """),
         Setting(
