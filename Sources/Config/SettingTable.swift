@@ -81,8 +81,8 @@ extension Setting {
             "tags", \.tags, .tags, in: .node, change: .restart, example: "nofailover, rack=b2",
             help: """
                 Words about this node. 'nofailover': never becomes primary. 'noloadbalance': /replica over \
-                HTTP never answers 200. Any other key=value is a label, left alone. Accepted, but without effect \
-                yet: nosync, clonefrom, replicatefrom=NODE, priority=N.
+                HTTP never answers 200. Any other key=value is a label, left alone. Accepted, but without \
+                effect yet: nosync, clonefrom, replicatefrom=NODE, priority=N.
                 """),
         Setting(
             "data_directory", \.dataDirectory, .path, in: .node, change: .restart,
@@ -164,11 +164,11 @@ extension Setting {
             help: "How long a switchover lets running transactions finish before it ends their sessions."),
         Setting(
             "stop_timeout", \.stopTimeout, .duration(.seconds(1)...(.seconds(3600))), in: .failover,
-            change: .reload,
+            change: .restart,
             help: "How long a planned stop of Postgres may take before it is killed."),
         Setting(
             "cold_start_wait", \.coldStartWait, .duration(.zero...(.seconds(3600))), in: .failover,
-            change: .reload,
+            change: .restart,
             help: """
                 After all nodes were down: how long to wait for the last primary before another node, which \
                 may have less, takes over.
