@@ -38,6 +38,8 @@ extension HerdNode {
     public func kill(_ part: Part) throws -> Processes.Entry {
         let process = try signal(SIGKILL, part)
         while Processes.isAlive(process) { pause(.milliseconds(1)) }
+        // Its other threads may still be ending; only its parent, this process, can tell.
+        if part == .agent { _ = try waitForAgent(within: .seconds(10)) }
         return process
     }
 

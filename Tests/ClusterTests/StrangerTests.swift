@@ -13,7 +13,10 @@ extension RealPostgres {
                 try empty.losePower()
                 try empty.eraseEverything()
                 try empty.returnPower()
-                try herd.until(.replica(empty.name), within: Arena.patience)
+                try herd.until(
+                    Condition("\(empty.name) is a healthy voter again") { view in
+                        view.member(empty.name).map { $0.isHealthy && $0.voter && $0.role == "replica" } == true
+                    }, within: Arena.patience)
                 #expect(!marked.isSameCopy)
                 try trial.expectNothingLost()
             }
