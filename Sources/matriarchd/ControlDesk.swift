@@ -12,7 +12,19 @@ final class ControlDesk: ControlServerDelegate {
 
     private unowned let agent: Agent
     private var server: ControlServer?
-    private var followers: [ControlRequestID: String?] = [:]
+    /// How often the other members are asked for news while somebody follows, in nanoseconds.
+    private static let followEvery: Int64 = 1_000_000_000
+    /// Events that a follower is remembered to have; beyond it those that nobody tells any more are forgotten.
+    private static let seenLimit = 10_000
+
+    private struct Follower {
+        /// Nil: all nodes.
+        let node: String?
+        var seen: Set<LoggedEvent>
+    }
+
+    private var followers: [ControlRequestID: Follower] = [:]
+    private var isAsking = false
 
     init(agent: Agent) { self.agent = agent }
 
@@ -96,12 +108,36 @@ final class ControlDesk: ControlServerDelegate {
                 server?.finish(id, .tryAgain, reason: "\(ControlDesk.followerLimit) clients follow already")
                 return
             }
-            followers[id] = .some(node)
+            followers[id] = Follower(node: node, seen: Set(events))
+            askAgain()
         }
     }
 
+    /// Our own events are told as they happen.
     private func tellFollowers(_ event: LoggedEvent) {
-        for (id, node) in followers where node == nil || node == event.node { send(event, to: id) }
+        for id in Array(followers.keys) { pass([event], to: id) }
+    }
+
+    /// Those of the others are asked for, as long as somebody follows.
+    private func askAgain() {
+        guard !isAsking, !followers.isEmpty else { return }
+        isAsking = true
+        agent.loop.at(BootClock.now() + ControlDesk.followEvery) { [weak self] in
+            self?.agent.bystander.gatherEvents { [weak self] events, _ in
+                guard let self else { return }
+                for id in Array(followers.keys) { pass(events, to: id) }
+                isAsking = false
+                askAgain()
+            }
+        }
+    }
+
+    private func pass(_ events: [LoggedEvent], to id: ControlRequestID) {
+        guard var follower = followers[id] else { return }
+        let news = events.filter { follower.seen.insert($0).inserted }
+        if follower.seen.count > ControlDesk.seenLimit { follower.seen.formIntersection(events) }
+        followers[id] = follower
+        for event in news where follower.node == nil || follower.node == event.node { send(event, to: id) }
     }
 
     private func send(_ event: LoggedEvent, to id: ControlRequestID) {
