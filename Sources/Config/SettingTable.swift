@@ -164,11 +164,11 @@ extension Setting {
             help: "How long a switchover lets running transactions finish before it ends their sessions."),
         Setting(
             "stop_timeout", \.stopTimeout, .duration(.seconds(1)...(.seconds(3600))), in: .failover,
-            change: .restart,
+            change: .reload,
             help: "How long a planned stop of Postgres may take before it is killed."),
         Setting(
             "cold_start_wait", \.coldStartWait, .duration(.zero...(.seconds(3600))), in: .failover,
-            change: .restart,
+            change: .reload,
             help: """
                 After all nodes were down: how long to wait for the last primary before another node, which \
                 may have less, takes over.
