@@ -76,6 +76,16 @@ import Testing
             title.compactMap { $0 == " " ? "-" : $0.isLetter || $0.isNumber || "-_".contains($0) ? $0 : nil })
     }
 
+    @Test func pagesThatTheCodeNamesExist() {
+        let page = #/docs\/[\w\/.-]+\.md/#
+        for file in SourceFile.swift(in: "Sources") + SourceFile.swift(in: "Tests") {
+            for match in file.text.matches(of: page) where !SourceTree.exists(SourceTree.root + "/" + match.0)
+            {
+                Issue.record("\(file.path) names \(match.0), which is not there")
+            }
+        }
+    }
+
     /// The code says why by citing the protocol's sections by title; a title that is gone explains nothing.
     @Test func citedSectionsOfTheProtocolExist() throws {
         let pages = SourceFile.documents().filter { $0.path.hasPrefix("docs/internals/protocol") }
