@@ -26,8 +26,8 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String
     .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict)
 }
 
-/// The guard as a fully static program. The runtimes of the sanitizers need the dynamic loader: run those with
-/// MATRIARCH_SANITIZE set.
+/// The guard as a fully static program. The runtimes of the sanitizers need the dynamic loader: run those
+/// with MATRIARCH_SANITIZE set.
 let guardLinking: [LinkerSetting] =
     Context.environment["MATRIARCH_SANITIZE"] == nil
     ? [.unsafeFlags(["-nostartfiles", "-static-executable"])] : []
@@ -57,7 +57,8 @@ let package = Package(
                 "Control",
             ]),
         program("matriarch", ["Consensus", "Config", "Supervision", "Platform", "Control", "Peers"]),
-        // Plain C: without Swift's start files no Swift runtime is loaded, which the guard would lock in memory.
+        // Plain C: without Swift's start files no Swift runtime is loaded, which the guard would lock in
+        // memory.
         .executableTarget(
             name: "matriarch-guard",
             cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])],
@@ -65,7 +66,8 @@ let package = Package(
         program("matriarch-proxy", ["Proxy", "Platform"]),
         program("matriarch-simulate", ["Simulator", "Consensus", "Supervision", "Config", "Platform"]),
 
-        // ── developer's laboratory: a real herd on this machine, for the demo, the benchmarks and the cluster tests ──
+        // ── developer's laboratory: a real herd on this machine, for the demo, the benchmarks and the
+        // cluster tests ──
         library("Lab", ["CPostgres", "Platform"]),
         program("matriarch-lab", ["Lab", "Platform"]),
 
@@ -82,7 +84,8 @@ let package = Package(
         // ── tests ──
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         tests("ConsensusTests", ["Consensus", "TestSupport"], exclude: ["Scripts"]),
-        tests("SupervisionTests", ["Supervision", "Consensus", "TestSupport"], exclude: ["Scripts", "Snapshots"]),
+        tests(
+            "SupervisionTests", ["Supervision", "Consensus", "TestSupport"], exclude: ["Scripts", "Snapshots"]),
         tests("ConfigTests", ["Config", "TestSupport"], exclude: ["Scripts", "Snapshots"]),
         tests("SimulatorTests", ["Simulator", "Consensus", "Supervision", "TestSupport"]),
         tests("PlatformTests", ["Platform", "CLinux", "TestSupport"]),

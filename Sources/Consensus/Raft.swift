@@ -16,6 +16,8 @@ public struct Raft<Document: RegisterDocument>: Sendable {
         case resume
         /// As leader: replace the register's document. Ignored when there is an `objection(to:)` it.
         case propose(Document)
+        /// As leader: start a round at once instead of at the next heartbeat; what rides along has changed.
+        case beat
         /// As leader, fenced and with no armed guard: give the term back and ask `target` to campaign.
         /// Ignored unless the guard is known to be disarmed.
         case release(to: MemberID?)
@@ -136,6 +138,7 @@ public struct Raft<Document: RegisterDocument>: Sendable {
         case .fitnessChanged(let fitness): fitnessChanged(fitness)
         case .resume: resume()
         case .propose(let document): propose(document)
+        case .beat: if isLeader { startRound() }
         case .release(let target): release(to: target)
         case .stepDown: stepDown(.asked)
         case .install(let entry): install(entry)
@@ -182,7 +185,8 @@ public struct Raft<Document: RegisterDocument>: Sendable {
 
 extension Raft {
     public var term: Term { hard.term }
-    /// Started without the promises of its former life: until they are surely over, neither votes nor campaigns.
+    /// Started without the promises of its former life: until they are surely over, neither votes nor
+    /// campaigns.
     public var isBootWaiting: Bool { bootWaitEnd > now }
     /// What of `hard` is known to be on disk.
     public var durable: DurableMark { writes.known }

@@ -1,7 +1,7 @@
 /// What a member is at the moment; what only one role knows lives in it.
 ///
-/// Legal moves: follower → candidate → leader; any role → follower. Not generic over the document: it holds none, and
-/// plain types keep a step cheap.
+/// Legal moves: follower → candidate → leader; any role → follower. Not generic over the document: it holds
+/// none, and plain types keep a step cheap.
 public enum RaftRole: Hashable, Sendable {
     case follower(Follower)
     case candidate(Candidate)

@@ -116,8 +116,8 @@ public final class Herd: Sendable {
 
     /// Waits until every node that answers tells that the condition holds, and one at least does.
     ///
-    /// - Parameter observers: whom to ask; all nodes when nil. A node that is cut off tells of another time and
-    ///   must be left out.
+    /// - Parameter observers: whom to ask; all nodes when nil. A node that is cut off tells of another time
+    ///   and must be left out.
     /// - Throws: with the condition, the last views and the ends of all logs.
     @discardableResult
     public func until(

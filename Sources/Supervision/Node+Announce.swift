@@ -25,7 +25,7 @@ extension Node {
         self.reign?.openedAt = now
         wasPrimaryHere = true
         record(failoverRecord(reign))
-        drive(.tick)
+        drive(.beat)
     }
 
     /// Postgres was found running as the open primary of an epoch before this reign: it writes on until its

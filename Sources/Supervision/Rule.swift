@@ -104,7 +104,7 @@ extension Node {
         case .closeClients:
             handover?.isClosed = true
             handover?.closedAt = now
-            drive(.tick)
+            drive(.beat)
             return true
         case .markHandoverStopped:
             handover?.isStopped = true

@@ -1,7 +1,7 @@
 import Supervision
 
-/// Tells a hand-over in the steps that people know from `fly postgres failover` and repmgr, from one status after
-/// another.
+/// Tells a hand-over in the steps that people know from `fly postgres failover` and repmgr, from one status
+/// after another.
 struct FailoverStory {
     private enum Stage: Int {
         case stopping, promoting, following, healing, complete
@@ -53,7 +53,8 @@ struct FailoverStory {
                 "Connecting to \(address(target))... complete",
                 "NOTICE: promoting standby to primary",
                 "DETAIL: promoting server \"\(address(target))\" (ID: \(target)) using pg_promote()",
-                "NOTICE: waiting up to 60 seconds (parameter \"promote_check_timeout\") for promotion to complete",
+                "NOTICE: waiting up to 60 seconds (parameter \"promote_check_timeout\") "
+                    + "for promotion to complete",
             ]
         }
         if stage == .promoting, report.term > before.term, report.writable, let primary = report.primary {
@@ -64,8 +65,10 @@ struct FailoverStory {
             }
             lines += [
                 "NOTICE: STANDBY PROMOTE successful",
-                "DETAIL: server \"\(address(primary))\" (ID: \(primary)) was successfully promoted to primary",
-                "NOTICE: executing STANDBY FOLLOW on \(reachable(report).count) of \(siblings.count) siblings",
+                "DETAIL: server \"\(address(primary))\" (ID: \(primary)) was successfully "
+                    + "promoted to primary",
+                "NOTICE: executing STANDBY FOLLOW on \(reachable(report).count) of "
+                    + "\(siblings.count) siblings",
             ]
         }
         if stage == .following, reachable(report).allSatisfy({ isHealthy($0, report) }) {

@@ -128,12 +128,14 @@ final class Agent {
         executor.perform(
             job, order, progress: { [unowned self] in feed(.postgresProgress(job, $0)) },
             completion: { [unowned self] outcome in
-                // Orders start and stop Postgres on connections of their own: what the guard knows comes first.
+                // Orders start and stop Postgres on connections of their own: what the guard knows comes
+                // first.
                 guardKeeper.refresh { [unowned self] in feed(.postgresFinished(job, outcome)) }
             })
     }
 
-    /// A promise that can't be remembered must not be given: the process ends, and its successor waits a boot's time.
+    /// A promise that can't be remembered must not be given: the process ends, and its successor waits a
+    /// boot's time.
     private func store(_ promise: Promise) {
         do { try directory.store(promise) } catch {
             Log.error("a promise can't be kept in \(directory.runtime): \(error)")

@@ -4,7 +4,8 @@ import Peers
 import Platform
 import Supervision
 
-/// What the settings become for the node: its own record, its seeds, and what a cluster founded here starts with.
+/// What the settings become for the node: its own record, its seeds, and what a cluster founded here starts
+/// with.
 extension Configuration {
     func nodeSettings() throws -> NodeSettings {
         NodeSettings(
@@ -19,7 +20,8 @@ extension Configuration {
     private func ownRecord() throws -> Member {
         guard !nodeAddress.isEmpty else {
             throw StartError(
-                "node_address is not set and this machine has no address but loopback: set node_address to where "
+                "node_address is not set and this machine has no address but loopback: set node_address to "
+                    + "where "
                     + "peers and clients reach this node")
         }
         return Member(
@@ -57,8 +59,8 @@ extension Configuration {
         return line
     }
 
-    /// The secret that peers prove themselves with. A node without peers makes its own, to be copied to those that
-    /// join later.
+    /// The secret that peers prove themselves with. A node without peers makes its own, to be copied to those
+    /// that join later.
     func loadSecret() throws -> ClusterSecret {
         let path = clusterSecretPath
         if clusterSecretFile == nil, peers.isEmpty, !Files.exists(path) {

@@ -4,8 +4,8 @@ import Glibc
 import Platform
 import Supervision
 
-/// The agent's hand on the guard: keeps the connection, starts a guard where none runs, and tells the node what the
-/// guard knows. When the guard is gone or mute, the agent ends Postgres itself before it says so.
+/// The agent's hand on the guard: keeps the connection, starts a guard where none runs, and tells the node
+/// what the guard knows. When the guard is gone or mute, the agent ends Postgres itself before it says so.
 final class GuardKeeper {
     /// Between attempts to connect, in nanoseconds.
     private static let retryEvery: Int64 = 20_000_000
@@ -150,8 +150,8 @@ final class GuardKeeper {
         return exit.code < 0 ? "signal \(-exit.code)" : "exit status \(exit.code)"
     }
 
-    /// The guard is gone or mute. Whatever of Postgres is left is ended here, with proof, before another guard is
-    /// asked for: nobody would end it in time.
+    /// The guard is gone or mute. Whatever of Postgres is left is ended here, with proof, before another
+    /// guard is asked for: nobody would end it in time.
     private func lost(_ failure: GuardFailure) {
         guard !isLeaving else { return }
         Log.error("\(failure): ending Postgres without it")

@@ -120,8 +120,8 @@ extension Service {
         loop.at(BootClock.now() + interval / 3) { [weak self] in self?.keepWatchdogFed(loop) }
     }
 
-    /// Postgres is stopped: guard and proxy end with the node where the agent started them, and the last words to the
-    /// peers get a moment to leave.
+    /// Postgres is stopped: guard and proxy end with the node where the agent started them, and the last
+    /// words to the peers get a moment to leave.
     private func end(_ loop: EventLoop, _ agent: Agent) {
         agent.guardKeeper.leave()
         agent.proxyLink?.leave()

@@ -3,15 +3,16 @@ import FoundationEssentials
 import Platform
 import Supervision
 
-/// Why the agent can't start; all of these are mended by editing, chown or freeing a port, and end with exit 78.
+/// Why the agent can't start; all of these are mended by editing, chown or freeing a port, and end with exit
+/// 78.
 struct StartError: Error, CustomStringConvertible {
     let description: String
 
     init(_ description: String) { self.description = description }
 }
 
-/// The member's memory: the durable state in two slots, the promise in tmpfs, and the lock that keeps a second agent
-/// out.
+/// The member's memory: the durable state in two slots, the promise in tmpfs, and the lock that keeps a
+/// second agent out.
 struct StateDirectory {
     struct Loaded {
         var durable: DurableState
@@ -36,7 +37,8 @@ struct StateDirectory {
         for place in places {
             do { try Files.makeDirectory(place.path, mode: place.mode) } catch {
                 throw StartError(
-                    "\(place.key) = '\(place.path)': \(error.reason): it must be a directory that this user may "
+                    "\(place.key) = '\(place.path)': \(error.reason): it must be a directory that "
+                        + "this user may "
                         + "write")
             }
         }
@@ -62,15 +64,17 @@ struct StateDirectory {
             }
         case .corrupt(let damage):
             throw StartError(
-                "the state in \(path) is damaged in both slots (\(damage)). It held this member's term, vote and "
-                    + "document; without it the member must not vote. Look at the disk; to come back as a new "
+                "the state in \(path) is damaged in both slots (\(damage)). It held this member's term, vote "
+                    + "and document; without it the member must not vote. Look at the disk; to come back as a "
+                    + "new "
                     + "instance that copies its data again, move state.a and state.b away and start")
         case .loaded(let bytes, _, let damaged):
             let durable = try decode(bytes)
             guard durable.member == member else {
                 throw StartError(
-                    "the state in \(path) belongs to node_name = '\(durable.member)', this node is '\(member)': "
-                        + "set node_name = '\(durable.member)', or give this node a state_directory of its own"
+                    "the state in \(path) belongs to node_name = '\(durable.member)', this node is "
+                        + "'\(member)': set node_name = '\(durable.member)', or give this node a "
+                        + "state_directory of its own"
                 )
             }
             loaded = Loaded(durable: durable, sameBoot: false, notices: [])
@@ -122,7 +126,8 @@ struct StateDirectory {
 
     private var promisePath: String { "\(runtime)/promise.json" }
 
-    /// A promise counts only in the boot in which it was given: the clock that it is measured on ends with it.
+    /// A promise counts only in the boot in which it was given: the clock that it is measured on ends with
+    /// it.
     private func readPromise() -> Promise? {
         guard let bytes = try? Files.readAll(promisePath, limit: 4096),
             let file = try? JSONDecoder().decode(PromiseFile.self, from: Data(bytes)),
