@@ -59,6 +59,8 @@ public final class Session {
         guard let connection = Session.begin(settings) else { throw .broken("libpq has no memory") }
         self.connection = connection
         self.door = door
+        // libpq prints the server's last words to stderr otherwise; those that matter come back as errors.
+        PQsetNoticeProcessor(connection, { _, _ in }, nil)
         try Session.establish(connection, door, until: .current + limit)
     }
 

@@ -98,7 +98,7 @@ struct Demo {
     private func balance(_ herd: Herd, _ writer: Writer) throws {
         chapter("Was anything lost?")
         let lost = try writer.lost(readingFrom: try herd.primary().entrance)
-        tell("\(writer.count) writes were acknowledged, \(lost.count) of them are missing now.")
+        tell("\(writer.count) writes were acknowledged; missing now: \(lost.count).")
         tell(
             """
             Replication is asynchronous in this version (synchronous_mode = off): what the lost machine had

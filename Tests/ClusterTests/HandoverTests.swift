@@ -7,7 +7,7 @@ import Testing
 
 extension RealPostgres {
     @Suite("Planned hand-over", .serialized, .requiresRoot, .requiresPostgres, .requiresHerd)
-    struct SwitchoverTests {
+    struct HandoverTests {
         @Test("By command under load: the named node takes over, the old one follows without a clone")
         func byCommand() throws {
             try Arena.trial { herd, trial in
