@@ -63,8 +63,9 @@ extension BadInput {
             try FileManager.default.moveItem(atPath: data, toPath: data + ".own")
             let identifier = try lone.node.makeForeignDatabase()
             try lone.node.start()
-            try lone.herd.until("the node says whose database it has") {
-                lone.node.log().contains(identifier)
+            try lone.herd.until("the status calls for a person and says whose database it is") {
+                let told = try lone.node.command("status").output
+                return told.contains("failed") && told.contains(identifier)
             }
             #expect(try lone.node.systemIdentifier() == identifier)
             #expect(throws: SessionError.self) {
