@@ -238,7 +238,7 @@ final class PostgresModel {
         if server.phase == .standby, !server.isGateOpen, server.receiver == nil { report.settled = position }
         if let receiver = server.receiver {
             report.streaming = true
-            report.streamingFrom = server.upstream?.address
+            report.streamingFrom = server.upstream.map { "\($0.address):\($0.port)" }
             report.streamingName = receiver.name
         }
         if server.phase == .primary {

@@ -6,7 +6,13 @@ extension ClusterDocument {
     func reserving(for member: MemberID, term: Term, from position: Position) -> ClusterDocument {
         var next = self
         for index in next.lineages.indices where next.lineages[index].status == .reserved {
-            next.lineages[index].status = .burnt
+            if isUnopenedTip(position, of: member), next.lineages[index].timeline == position.timeline {
+                // The member goes on from a promotion whose end was not seen: it is an ancestor now.
+                next.lineages[index].status = .open
+                next.lineages[index].switchLSN = next.lineages[index].startLSN
+            } else {
+                next.lineages[index].status = .burnt
+            }
         }
         next.maximumTimeline += 1
         next.append(

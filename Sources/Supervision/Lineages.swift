@@ -1,3 +1,5 @@
+public import Consensus
+
 /// Where a position stands towards the document's history (protocol: Positions; Rejoining).
 public enum Standing: Hashable, Sendable {
     /// On the current lineage.
@@ -30,6 +32,15 @@ extension ClusterDocument {
             next = lineage.parent.flatMap(self.lineage)
         }
         return chain
+    }
+
+    /// Whether `member` holds the timeline that was set aside for it and never seen to open: its promotion
+    /// began and its end was lost.
+    ///
+    /// Nobody is fresher: it has all of the parent up to where it left it, and no client's write past that.
+    public func isUnopenedTip(_ position: Position, of member: MemberID) -> Bool {
+        guard let lineage = currentLineage, lineage.status == .reserved else { return false }
+        return lineage.member == member && lineage.timeline == position.timeline
     }
 
     public func standing(of position: Position) -> Standing {

@@ -105,7 +105,15 @@ extension Node {
             memberAddresses: document.members.map(\.address).sorted(),
             slots: asPrimary ? others.map(\.slotName).sorted() : [],
             credentials: document.credentials, lease: document.lease, isPrimary: asPrimary,
-            timeline: document.activeLineages.first?.timeline)
+            timeline: newestTimelineHere(document))
+    }
+
+    /// The newest timeline that a start here may follow: also one that this member began to open.
+    private func newestTimelineHere(_ document: ClusterDocument) -> Timeline? {
+        if let reserved = document.currentLineage, reserved.status == .reserved, reserved.member == me {
+            return reserved.timeline
+        }
+        return document.activeLineages.first?.timeline
     }
 
     /// Where this standby should stream from, and under which name.

@@ -99,13 +99,14 @@ extension Node {
 
     /// Members whose frozen position counts: valid, and part of the current history.
     private func frozenPositions(_ document: ClusterDocument, _ reign: Reign) -> [(MemberID, Position)] {
-        reign.answers.compactMap { line in
+        reign.answers.compactMap { line -> (MemberID, Position)? in
             guard case .frozen(let position) = line.answer.verdict, line.answer.dataState == .valid else {
                 return nil
             }
             switch document.standing(of: position) {
             case .current, .ancestor: return (line.member, position)
-            case .diverged, .unknown: return nil
+            case .diverged, .unknown:
+                return document.isUnopenedTip(position, of: line.member) ? (line.member, position) : nil
             }
         }
     }

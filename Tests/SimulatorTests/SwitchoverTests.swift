@@ -77,4 +77,16 @@ struct SwitchoverTests {
         let burnt = herd.document?.lineages.filter { $0.status == .burnt } ?? []
         #expect(!burnt.isEmpty)
     }
+
+    @Test func aHerdOfOneGoesOnFromAPromotionThatCrashed() {
+        let herd = wholeHerd(1)
+        herd.spoilNextPromotion()
+        for _ in 0..<2 {
+            herd.crash("a")
+            herd.run(for: .seconds(2))
+            herd.boot("a")
+            expectWhole(herd, within: .seconds(120))
+        }
+        #expect(herd.lostWrites == 0)
+    }
 }

@@ -33,6 +33,8 @@ struct FreezeChecker: Checker {
     private func judge(
         _ position: Position, _ answer: FreezeAnswer, _ machine: Machine, _ world: World
     ) -> String? {
+        // An answer that waited for the disk while its own leader became primary: nobody counts it any more.
+        if let primary = machine.agent.node?.document?.primary, primary.epoch >= answer.term { return nil }
         let truth = machine.postgres.position
         guard position == truth else {
             return "\(machine.id) says that it is frozen at \(position), and its log ends at \(truth)"

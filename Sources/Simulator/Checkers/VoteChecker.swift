@@ -5,21 +5,27 @@ import Supervision
 /// promised.
 struct VoteChecker: Checker {
     let name = "I19 votes and promises"
-    let sights: [Sight] = [.message, .step]
+    let sights: [Sight] = [.message, .write, .step]
     private var newestReleased: Term = 0
     private var registerAtBoot: [MemberID: (life: Int, lease: Duration?)] = [:]
+    /// The newest term in which each voted.
+    private var voted: [MemberID: Term] = [:]
 
     mutating func observe(_ seen: Observation, in world: World) -> String? {
         switch seen {
-        case .sent(let machine, let envelope, let to):
+        case .sent(_, let envelope, _):
             switch envelope.body {
             case .consensus(.timeoutNow(let message)): newestReleased = max(newestReleased, message.term)
             case .consensus(.release(let term)): newestReleased = max(newestReleased, term)
-            case .consensus(.voteAnswer(let answer)) where !answer.isPreVote && answer.refusal == nil:
-                return judge(machine, for: to, answer.requestedTerm)
             default: break
             }
             return nil
+        case .persisting(let machine, let state):
+            // Judged when it is decided: the answer may leave much later, and counts for nothing then.
+            let term = state.hard.term
+            guard let vote = state.hard.votedFor, voted[machine.id] != term else { return nil }
+            voted[machine.id] = term
+            return judge(machine, for: vote.candidate, term, world)
         case .stepped(let machine):
             if registerAtBoot[machine.id]?.life != machine.hardware.life { remember(machine) }
             return nil
@@ -34,20 +40,22 @@ struct VoteChecker: Checker {
         registerAtBoot[machine.id] = (machine.hardware.life, leases.max())
     }
 
-    private func judge(_ machine: Machine, for candidate: Machine, _ term: Term) -> String? {
+    private func judge(
+        _ machine: Machine, for candidate: MemberID, _ term: Term, _ world: World
+    ) -> String? {
         let now = machine.now
-        if let lease = registerAtBoot[machine.id]?.lease,
+        if candidate != machine.id, let lease = registerAtBoot[machine.id]?.lease,
             now < SimulatedClock.firstInstant + Timings(lease: lease).promise
         {
-            return "\(machine.id) votes for \(candidate.id) too soon after its boot"
+            return "\(machine.id) votes for \(candidate) too soon after its boot"
         }
         guard let promise = machine.agent.promise, now < promise.until, promise.term > newestReleased else {
             return nil
         }
-        let isPromised =
-            promise.leader == candidate.id && promise.instance == candidate.settings.member.instance
+        let instance = world.machine(candidate)?.settings.member.instance
+        let isPromised = promise.leader == candidate && promise.instance == instance
         if isPromised { return nil }
         return
-            "\(machine.id) votes for \(candidate.id) in term \(term) inside its promise to \(promise.leader)"
+            "\(machine.id) votes for \(candidate) in term \(term) inside its promise to \(promise.leader)"
     }
 }
