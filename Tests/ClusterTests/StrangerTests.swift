@@ -15,7 +15,8 @@ extension RealPostgres {
                 try empty.returnPower()
                 try herd.until(
                     Condition("\(empty.name) is a healthy voter again") { view in
-                        view.member(empty.name).map { $0.isHealthy && $0.voter && $0.role == "replica" } == true
+                        view.member(empty.name).map { $0.isHealthy && $0.voter && $0.role == "replica" }
+                            == true
                     }, within: Arena.patience)
                 #expect(!marked.isSameCopy)
                 try trial.expectNothingLost()
