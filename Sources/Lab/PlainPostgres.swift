@@ -9,6 +9,8 @@ public final class PlainPostgres: Sendable {
 
     public let name: String
     public let door: Door
+    /// By which the other server reaches it; `door` is how we do.
+    let peerAddress: String
     let dataDirectory: String
     private var logPath: String { dataDirectory + ".log" }
     private let machine: Machine
@@ -18,7 +20,11 @@ public final class PlainPostgres: Sendable {
     /// - Parameters:
     ///   - address: of our own eyes; Postgres listens on every address of its namespace.
     ///   - prefix: words that put it into a namespace.
-    init(name: String, in directory: String, address: String, prefix: [String], _ machine: Machine) {
+    init(
+        name: String, in directory: String, address: String, peerAddress: String, prefix: [String],
+        _ machine: Machine
+    ) {
+        self.peerAddress = peerAddress
         self.name = name
         self.machine = machine
         self.prefix = prefix
@@ -44,7 +50,7 @@ public final class PlainPostgres: Sendable {
         let door = primary.door
         try run([
             "pg_basebackup", "-D", dataDirectory, "-R", "--checkpoint=fast", "--no-sync", "-d",
-            "host=\(door.address) port=\(door.port) user=\(door.user) password=\(door.password)",
+            "host=\(primary.peerAddress) port=\(door.port) user=\(door.user) password=\(door.password)",
         ])
         try append("wal_retrieve_retry_interval = '100ms'\n", to: "postgresql.conf")
     }
@@ -133,7 +139,8 @@ public final class PlainPostgresPair: Sendable {
             let servers = addresses.enumerated().map { index, address in
                 let prefix = network.map { Network.inside($0.ports[index].namespace) } ?? []
                 return PlainPostgres(
-                    name: "plain\(index + 1)", in: data, address: address, prefix: prefix, machine)
+                    name: "plain\(index + 1)", in: data, address: address,
+                    peerAddress: network?.ports[index].address ?? address, prefix: prefix, machine)
             }
             (first, second, self.network) = (servers[0], servers[1], network)
             try begin(relation)

@@ -10,6 +10,8 @@ struct Bench {
         /// Puts the node back.
         var mend: (HerdNode) throws -> Void
         var needsCables = false
+        /// Another node takes over; until then the old one may go on writing for what is left of its lease.
+        var replaces = false
     }
 
     private var runs = 3
@@ -52,7 +54,7 @@ struct Bench {
             },
             Fault(
                 name: "primary isolated", strike: timed { _, node in try node.cut(.everything) },
-                mend: { try $0.heal() }, needsCables: true),
+                mend: { try $0.heal() }, needsCables: true, replaces: true),
             Fault(
                 name: "postmaster killed", strike: timed { _, node in try node.kill(.postmaster) },
                 mend: { _ in }),
@@ -107,6 +109,10 @@ struct Bench {
         try herd.until("the writer writes") { writer.count > 200 }
         let node = try herd.primary()
         let start = try fault.strike(herd, node)
+        if fault.replaces {
+            try herd.until(
+                .primary(isNot: node.name), seenBy: herd.others(than: node), within: Bench.patience)
+        }
         try herd.until("writes come back", within: Bench.patience) {
             writer.acknowledged.last.map { .current - $0.at < .milliseconds(200) } == true
                 && Moment.current - start > .seconds(3)
