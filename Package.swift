@@ -85,7 +85,8 @@ let package = Package(
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         tests("ConsensusTests", ["Consensus", "TestSupport"], exclude: ["Scripts"]),
         tests(
-            "SupervisionTests", ["Supervision", "Consensus", "TestSupport"], exclude: ["Scripts", "Snapshots"]),
+            "SupervisionTests", ["Supervision", "Consensus", "TestSupport"],
+            exclude: ["Scripts", "Snapshots"]),
         tests("ConfigTests", ["Config", "TestSupport"], exclude: ["Scripts", "Snapshots"]),
         tests("SimulatorTests", ["Simulator", "Consensus", "Supervision", "TestSupport"]),
         tests("PlatformTests", ["Platform", "CLinux", "TestSupport"]),
