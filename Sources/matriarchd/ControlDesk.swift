@@ -14,7 +14,7 @@ final class ControlDesk: ControlServerDelegate {
     private var server: ControlServer?
     /// How often the other members are asked for news while somebody follows, in nanoseconds.
     private static let followEvery: Int64 = 1_000_000_000
-    /// Events that a follower is remembered to have; beyond it those that nobody tells any more are forgotten.
+    /// Events that a follower is remembered to have; beyond it those nobody tells any more are forgotten.
     private static let seenLimit = 10_000
 
     private struct Follower {

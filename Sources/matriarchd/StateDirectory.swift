@@ -65,9 +65,8 @@ struct StateDirectory {
         case .corrupt(let damage):
             throw StartError(
                 "the state in \(path) is damaged in both slots (\(damage)). It held this member's term, vote "
-                    + "and document; without it the member must not vote. Look at the disk; to come back as a "
-                    + "new "
-                    + "instance that copies its data again, move state.a and state.b away and start")
+                    + "and document; without it the member must not vote. Look at the disk; to come back "
+                    + "as a new instance that copies its data again, move state.a and state.b away and start")
         case .loaded(let bytes, _, let damaged):
             let durable = try decode(bytes)
             guard durable.member == member else {

@@ -52,6 +52,9 @@ struct PromotionChecker: Checker {
             guard case .frozen(let theirs) = answer.answer.verdict, answer.answer.dataState == .valid,
                 document.isFresher(theirs, than: mine), document.lineage(theirs.timeline)?.status == .open
             else { continue }
+            // Who can't be promoted gives its data up here within the allowed lag; pulling it comes later.
+            let isWithinLag = mine.lsn.behind(theirs.lsn) <= document.maximumLagOnFailover
+            if answer.answer.unpromotable != nil, isWithinLag { continue }
             return "\(machine.id) is promoted at \(mine), and \(answer.from) was frozen at \(theirs)"
         }
         let known = answers.compactMap(\.answer.lastPrimary?.lsn).max() ?? .zero
