@@ -213,6 +213,11 @@ extension Node {
                 if document.isFresher(position, than: known) { known = position }
             }
         }
+        // Whoever opened the current lineage held at least what it began with, heard of or not.
+        if let lineage = document.currentLineage, let start = lineage.switchLSN {
+            let opened = Position(timeline: lineage.timeline, lsn: start)
+            if document.isFresher(opened, than: known) { known = opened }
+        }
         if let begun = document.furthestReservation, document.isFresher(begun, than: known) { known = begun }
         let lag = choice.position.lsn.behind(known.lsn)
         guard lag > document.maximumLagOnFailover else { return nil }
