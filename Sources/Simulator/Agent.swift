@@ -12,9 +12,8 @@ final class Agent {
 
     // What a restart finds again.
     private(set) var durable: DurableState
+    /// In tmpfs: found again after a crash of the agent, not of the machine.
     private(set) var promise: Promise?
-    /// Whether tmpfs shows that an agent ran in this boot.
-    private var hasBootMarker = false
 
     private var writes: [(token: NodeToken, state: DurableState)] = []
     private var lastWriteEnds = WorldTime.zero
@@ -45,9 +44,8 @@ final class Agent {
         process.start()
         nonce = world.random.next()
         node = Node(
-            settings: machine.settings, durable: durable, promise: promise, sameBoot: hasBootMarker,
+            settings: machine.settings, durable: durable, promise: promise, sameBoot: promise != nil,
             nonce: nonce, seed: world.random.next(), now: machine.now)
-        hasBootMarker = true
         links = []
         channels = [:]
         lane = OrderLane(machine)
@@ -70,10 +68,7 @@ final class Agent {
         tearWrites()
     }
 
-    func forgetBoot() {
-        promise = nil
-        hasBootMarker = false
-    }
+    func forgetBoot() { promise = nil }
 
     /// A crash in the middle of writing: any number of the writes that nobody was told of may have reached
     /// the disk.

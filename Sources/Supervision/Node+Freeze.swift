@@ -206,7 +206,10 @@ extension Node {
         _ reign: Reign
     ) -> String? {
         var known = best
-        if let last = document.primary?.member, !reign.isFinal(last) {
+        // A last primary that answers without valid data says nothing of how far it got.
+        if let last = document.primary?.member,
+            !frozenPositions(document, reign).contains(where: { $0.0 == last })
+        {
             for line in reign.answers {
                 guard let position = line.answer.lastPrimary, document.standing(of: position) == .current
                 else { continue }

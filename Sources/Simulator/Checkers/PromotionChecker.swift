@@ -48,20 +48,33 @@ struct PromotionChecker: Checker {
         }
         guard isMajority else { return "\(machine.id) chose itself before a majority was frozen" }
         let mine = machine.postgres.position
+        let before = machine.agent.node?.document ?? document
         for answer in answers where document.voters.contains(answer.from) {
             guard case .frozen(let theirs) = answer.answer.verdict, answer.answer.dataState == .valid,
-                document.isFresher(theirs, than: mine), document.lineage(theirs.timeline)?.status == .open
+                document.isFresher(theirs, than: mine), isInHistory(theirs, of: answer.from, before)
             else { continue }
             // Who can't be promoted gives its data up here within the allowed lag; pulling it comes later.
             let isWithinLag = mine.lsn.behind(theirs.lsn) <= document.maximumLagOnFailover
             if answer.answer.unpromotable != nil, isWithinLag { continue }
             return "\(machine.id) is promoted at \(mine), and \(answer.from) was frozen at \(theirs)"
         }
-        let known = answers.compactMap(\.answer.lastPrimary?.lsn).max() ?? .zero
+        let known =
+            answers.compactMap(\.answer.lastPrimary).filter { isInHistory($0, of: nil, before) }.map(\.lsn)
+            .max()
+            ?? .zero
         guard mine.lsn.behind(known) <= document.maximumLagOnFailover else {
             return "\(machine.id) is promoted at \(mine), more than the allowed lag behind \(known)"
         }
         return nil
+    }
+
+    /// Whether the position lies in the history that the herd had when it chose: what earlier failovers
+    /// gave up is not lost again.
+    private func isInHistory(_ position: Position, of member: MemberID?, _ before: ClusterDocument) -> Bool {
+        switch before.standing(of: position) {
+        case .current, .ancestor: true
+        case .diverged, .unknown: member.map { before.isUnopenedTip(position, of: $0) } ?? false
+        }
     }
 
     /// Acknowledged writes of any other directory's history that the new one does not hold and that were
