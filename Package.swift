@@ -88,7 +88,7 @@ let package = Package(
             "SupervisionTests", ["Supervision", "Consensus", "TestSupport"],
             exclude: ["Scripts", "Snapshots"]),
         tests("ConfigTests", ["Config", "TestSupport"], exclude: ["Scripts", "Snapshots"]),
-        tests("SimulatorTests", ["Simulator", "Consensus", "Supervision", "TestSupport"]),
+        tests("SimulatorTests", ["Simulator", "Consensus", "Supervision", "Platform", "TestSupport"]),
         tests("PlatformTests", ["Platform", "CLinux", "TestSupport"]),
         tests(
             "PostgresTests", ["Postgres", "Platform", "Consensus", "Supervision", "TestSupport"],

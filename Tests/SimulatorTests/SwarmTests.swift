@@ -1,5 +1,7 @@
 import Consensus
+import Platform
 import Simulator
+import TestSupport
 import Testing
 
 @Suite("Swarm")
@@ -19,6 +21,22 @@ struct SwarmTests {
     @Test func theSameSeedGivesTheSameTrace() {
         var traces: [[String]] = [[], []]
         for number in 0..<2 { _ = simulation(6, minutes: 1).run { traces[number].append($0) } }
+        #expect(traces[0] == traces[1])
+        #expect(traces[0].count > 100)
+    }
+
+    /// Hashing is seeded anew in each process: whoever walks a dictionary to decide something is found out here.
+    @Test(.enabled(if: BuiltPrograms.exist(["matriarch-simulate"]), "needs the built matriarch-simulate"))
+    func theSameSeedGivesTheSameTraceInTwoProcesses() throws {
+        let program = BuiltPrograms.path("matriarch-simulate")
+        let outputs = try (0..<2).map { _ in
+            try ChildProcess.run(
+                program, ["--seed", "6", "--minutes", "1", "--verbose"],
+                until: BootClock.now() + 120_000_000_000, captureLimit: 16 << 20)
+        }
+        // The last lines tell the speed, which is of this world.
+        let traces = outputs.map { $0.output.split(separator: "\n").filter { !$0.hasPrefix("#") } }
+        #expect(outputs[0].exit.isSuccess)
         #expect(traces[0] == traces[1])
         #expect(traces[0].count > 100)
     }
