@@ -25,7 +25,7 @@ struct SwarmTests {
         #expect(traces[0].count > 100)
     }
 
-    /// Hashing is seeded anew in each process: whoever walks a dictionary to decide something is found out here.
+    /// Hashing is seeded anew in each process: whoever walks a dictionary to decide is found out here.
     @Test(.enabled(if: BuiltPrograms.exist(["matriarch-simulate"]), "needs the built matriarch-simulate"))
     func theSameSeedGivesTheSameTraceInTwoProcesses() throws {
         let program = BuiltPrograms.path("matriarch-simulate")
