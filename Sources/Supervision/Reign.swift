@@ -73,7 +73,6 @@ struct Handover: Sendable {
     var checkpointed = false
     var isClosed = false
     var isStopped = false
-    var closedAt: Instant?
 
     init(target: MemberID, startedAt: Instant) {
         self.target = target

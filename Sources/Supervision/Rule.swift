@@ -103,7 +103,6 @@ extension Node {
             return true
         case .closeClients:
             handover?.isClosed = true
-            handover?.closedAt = now
             drive(.beat)
             return true
         case .markHandoverStopped:

@@ -11,6 +11,8 @@ final class GuardKeeper {
     private static let retryEvery: Int64 = 20_000_000
     /// A guard that was just started gets this long before another is.
     private static let startEvery: Int64 = 1_000_000_000
+    /// Between attempts to prove that nothing of Postgres is left.
+    private static let proveEvery: Int64 = 500_000_000
 
     private let loop: EventLoop
     private let program: GuardProgram
@@ -20,6 +22,8 @@ final class GuardKeeper {
     private let cleaner: WorkerThread
     private let session: Int64
     private var link: GuardLink?
+    /// The guard's process as it was when the link was made: its number alone may pass to another.
+    private var guardEntry: ProcessTable.Entry?
     private var lastStart: Int64 = 0
     private var known: GuardState?
     private var isLeaving = false
@@ -82,12 +86,25 @@ final class GuardKeeper {
                 loop: loop, socketPath: program.socketPath, onEvent: { [weak self] in self?.take($0) },
                 onClosed: { [weak self] in self?.lost($0) })
             link = opened
+            guardEntry = opened.guardProcess.flatMap(ProcessTable.entry)
             opened.send(.hello(session: session), timeoutNanoseconds: patience) { [weak self] result in
-                self?.take(result, of: .hello(session: 0))
+                self?.welcome(result, on: opened)
             }
         } catch {
             startGuard()
             loop.at(BootClock.now() + GuardKeeper.retryEvery) { [weak self] in self?.connect() }
+        }
+    }
+
+    /// A guard that runs no Postgres may be newer than a Postgres whose guard was killed: its word for the
+    /// death is passed on only when no orphan of that one is left.
+    private func welcome(_ result: Result<GuardAnswer, GuardFailure>, on opened: GuardLink) {
+        guard case .success(.done(let state)) = result, state.postmaster == nil else {
+            return take(result, of: .hello(session: session))
+        }
+        prove(.orphans) { [weak self] in
+            guard let self, link === opened else { return }
+            take(result, of: .hello(session: session))
         }
     }
 
@@ -150,33 +167,71 @@ final class GuardKeeper {
         return exit.code < 0 ? "signal \(-exit.code)" : "exit status \(exit.code)"
     }
 
-    /// The guard is gone or mute. Whatever of Postgres is left is ended here, with proof, before another
-    /// guard is asked for: nobody would end it in time.
+    /// The guard is gone or mute. Whatever of Postgres is left is ended here, with proof, before another guard
+    /// is asked for: nobody would end it in time.
     private func lost(_ failure: GuardFailure) {
         guard !isLeaving else { return }
         Log.error("\(failure): ending Postgres without it")
-        let mute = link?.guardProcess
+        let mute = failure == .silent ? guardEntry : nil
         link = nil
         known = nil
+        guardEntry = nil
         onLost?()
+        prove(.everything(mute: mute)) { [weak self] in self?.connect() }
+    }
+
+    private enum Remains: Sendable {
+        /// Of a Postgres whose postmaster is dead. One whose postmaster lives was started by somebody else, and
+        /// is left alone: the guard refuses to start another beside it.
+        case orphans
+        /// Also the guard itself, when it is there and does not answer.
+        case everything(mute: ProcessTable.Entry?)
+    }
+
+    /// Ends what is left of Postgres and goes on once nothing is; asks again for as long as something is.
+    private func prove(_ remains: Remains, _ then: @escaping () -> Void) {
         let directory = program.dataDirectory
+        let again: (String) -> Void = { [weak self] reason in
+            Log.error("Postgres is not proven dead: \(reason)")
+            guard let self else { return }
+            loop.at(BootClock.now() + GuardKeeper.proveEvery) { [weak self] in self?.prove(remains, then) }
+        }
         do {
             try cleaner.submit(
-                { GuardKeeper.clean(directory, mute) },
-                then: { [weak self] failure in
-                    if let failure { Log.error("Postgres is not proven dead: \(failure)") }
-                    self?.connect()
+                { GuardKeeper.clean(directory, remains) },
+                then: { left in
+                    if let left { again(left) } else { then() }
                 })
-        } catch { Log.error("\(error)") }
+        } catch { again("\(error)") }
     }
 
     /// - Returns: what is left, if anything is.
-    private static func clean(_ directory: String, _ mute: Int32?) -> String? {
-        if let mute { Glibc.kill(mute, SIGKILL) }
+    private static func clean(_ directory: String, _ remains: Remains) -> String? {
+        if case .everything(let mute?) = remains,
+            ProcessTable.entry(mute.pid)?.startTime == mute.startTime
+        {
+            Glibc.kill(mute.pid, SIGKILL)
+        }
+        // Nothing works in a directory that was never made.
+        guard Files.isDirectory(directory) else { return nil }
         do {
+            if case .orphans = remains, try hasLivingPostmaster(directory) {
+                Log.warning("a Postgres that this guard did not start runs there", [("in", directory)])
+                return nil
+            }
             try ProcessTable.killAll(
                 inDirectory: directory, uid: geteuid(), until: BootClock.now() + 5_000_000_000)
             return nil
         } catch { return "\(error)" }
+    }
+
+    /// postmaster.pid alone proves nothing: its number must be that of a process that works there.
+    private static func hasLivingPostmaster(_ directory: String) throws -> Bool {
+        guard let text = try? Files.readText("\(directory)/postmaster.pid", limit: 4096),
+            let pid = text.split(separator: "\n").first.flatMap({ Int32($0) })
+        else { return false }
+        return try ProcessTable.processes(inDirectory: directory).contains {
+            $0.pid == pid && $0.state != "Z"
+        }
     }
 }

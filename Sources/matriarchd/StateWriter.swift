@@ -6,7 +6,6 @@ import Synchronization
 final class StateWriter: Sendable {
     private struct Pending {
         var newest: (state: DurableState, token: NodeToken)?
-        var isWriting = false
     }
 
     /// How long a failed write waits before it is tried again, in nanoseconds.

@@ -1,5 +1,6 @@
 import Glibc
 import Lab
+import Platform
 import TestSupport
 import Testing
 
@@ -93,6 +94,50 @@ extension RealPostgres {
                 try primary.kill(.guardian)
                 try herd.until("the guard's Postgres is gone") { !Processes.isAlive(postmaster) }
                 try trial.writesGoOn()
+                try trial.expectLossOnlyAround(fault)
+            }
+        }
+
+        @Test("The guard is frozen: the agent ends it together with its Postgres, and writes come back")
+        func frozenGuard() throws {
+            try Arena.trial { herd, trial in
+                let primary = try herd.primary()
+                let frozen = try primary.process(.guardian)
+                let postmaster = try primary.process(.postmaster)
+                let fault = Moment.current
+                try primary.signal(SIGSTOP, .guardian)
+                try herd.until("the frozen guard and its Postgres are gone", within: Arena.patience) {
+                    !Processes.isAlive(frozen) && !Processes.isAlive(postmaster)
+                }
+                try trial.writesGoOn()
+                try herd.until(herd.isWhole, within: Arena.patience)
+                try trial.expectLossOnlyAround(fault)
+            }
+        }
+
+        @Test("Agent and guard are killed at once: a backend that commits on is ended by the agent that returns")
+        func orphan() throws {
+            try Arena.trial { herd, trial in
+                let primary = try herd.primary()
+                let session = try Session(primary.database, within: .seconds(5))
+                _ = try session.run("create table if not exists spin (n int)")
+                let pid = try #require(Int32(try session.value("select pg_backend_pid()") ?? ""))
+                // The client gives up; a backend that never reads its socket does not notice.
+                let loop = "do $$ begin loop insert into spin values (1); commit; end loop; end $$"
+                #expect(throws: SessionError.self) { try session.run(loop, within: .milliseconds(300)) }
+                let backend = try #require(ProcessTable.entry(pid))
+                let postmaster = try primary.process(.postmaster)
+                let fault = Moment.current
+                try primary.kill(.agent)
+                try primary.kill(.guardian)
+                try herd.until("the guard's postmaster is gone", within: Arena.patience) {
+                    !Processes.isAlive(postmaster)
+                }
+                #expect(Processes.isAlive(backend), "without an orphan this shows nothing")
+                try primary.start()
+                try herd.until("the orphan is gone", within: Arena.patience) { !Processes.isAlive(backend) }
+                try trial.writesGoOn()
+                try herd.until(herd.isWhole, within: Arena.patience)
                 try trial.expectLossOnlyAround(fault)
             }
         }
