@@ -112,7 +112,9 @@ final class Agent {
 
     private func poll(after delay: Duration) {
         world.schedule.add(after: delay, for: process) { [self] in
-            feed(.postgresReported(machine.postgres.report()))
+            let report = machine.postgres.report()
+            feed(.postgresReported(report))
+            if report.state == .primary { feed(.writeProbed(report.takenAt)) }
             let isHasty = machine.postgres.isStarting
             poll(after: isHasty ? Agent.hastyPollInterval : Agent.pollInterval)
         }

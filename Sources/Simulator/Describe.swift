@@ -13,6 +13,7 @@ enum Describe {
         case .guardReported: "guard reports"
         case .guardLost: "guard lost"
         case .postgresReported: "postgres reports"
+        case .writeProbed(let began): began == nil ? "a write failed" : "a write passed"
         case .postgresFinished(let job, let outcome): "order \(job) \(result(outcome.result))"
         case .postgresProgress(let job, let text): "order \(job): \(text)"
         case .requested(_, let command): "asked \(command)"

@@ -48,6 +48,8 @@ public struct Beacon: Hashable, Codable, Sendable {
     public var position: Position?
     /// Clients may come in: the guard is armed and nothing bars writes.
     public var opened: Bool
+    /// Writes were seen to come to an end (for `status` only).
+    public var writable: Bool
     /// With timeoutNow after a clean stop: where the old primary's log ends, for good.
     public var final: Position?
     /// How old this word was when sent (a leader repeats what it knows of itself only): always fresh on
@@ -58,6 +60,7 @@ public struct Beacon: Hashable, Codable, Sendable {
         self.term = term
         self.sequence = sequence
         opened = false
+        writable = false
     }
 }
 

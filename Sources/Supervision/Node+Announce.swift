@@ -1,17 +1,16 @@
-public import Consensus
+import Consensus
 
 /// What the node says after each step: the route of port 5432, beacons, reports, events.
 extension Node {
     /// Clients may come in: written roles, slots and pg_hba are in force in this term.
     var isOpen: Bool { reign?.openedAt != nil && writesAsPrimary && handover?.isClosed != true }
 
-    /// Until when this node may call itself the writable primary; nil when it is not.
-    public var writableUntil: Instant? { isOpen ? guardian?.deadline : nil }
     public var isStreaming: Bool { postgres?.streaming ?? false }
 
     mutating func announce() {
         noteOpening()
         noteFollowing()
+        watchWrites()
         tellNews()
         if let route = currentRoute(), route != lastRoute {
             lastRoute = route
@@ -127,6 +126,7 @@ extension Node {
             beacon.position = postgres?.position
         }
         beacon.opened = isOpen
+        beacon.writable = isWritable
         beacon.final = finalOnRelease
         return beacon
     }

@@ -16,11 +16,12 @@ extension Node {
         report.synchronous = .init(mode: document.durability.mode.rawValue, standbys: [], need: 0)
         if isOpen {
             report.primary = me.name
-            report.writable = guardian.map { now < $0.deadline } ?? false
+            report.writable = writableUntil.map { now < $0 } ?? false
+            report.reason = report.reason ?? writesStandStill
             report.leaseLeftMilliseconds = guardian.map { max(0, ($0.deadline - now).milliseconds) }
         } else if let beacon = freshBeacon, beacon.opened, let primary = beacon.primary, !isLeader {
             report.primary = primary.member.name
-            report.writable = true
+            report.writable = beacon.writable
         }
         report.members = document.members.map { line($0, document, report.primary, at: now) }
         return report

@@ -60,6 +60,7 @@ public struct Node: Sendable {
     var lastDecision = Decision(rule: "start", reason: nil)
     var lastNews: News?
     var lastFitness = Fitness.unfit
+    var writes = WriteProof()
     var beaconSequence: UInt64 = 0
     /// When a leader other than this member was last heard; the failure lies after it.
     var lastLeaderWord: Instant
@@ -128,6 +129,7 @@ public struct Node: Sendable {
         case .guardReported(let report): learn(report)
         case .guardLost: loseGuard()
         case .postgresReported(let report): learn(report)
+        case .writeProbed(let began): learn(writeBegan: began)
         case .postgresFinished(let job, let outcome): finish(job, outcome)
         case .postgresProgress(let job, let text): if work?.job == job { work?.progress = text }
         case .requested(let request, let command): take(command, request)

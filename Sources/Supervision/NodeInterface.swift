@@ -13,6 +13,8 @@ public enum NodeEvent: Sendable {
     /// The guard is gone or does not answer.
     case guardLost
     case postgresReported(PostgresReport)
+    /// When the newest write probe that passed had begun; nil when it failed.
+    case writeProbed(Instant?)
     case postgresFinished(JobID, PostgresOutcome)
     /// How far a running order is, for people (`12 of 40 MB copied`).
     case postgresProgress(JobID, String)

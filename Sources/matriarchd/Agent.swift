@@ -18,6 +18,7 @@ final class Agent {
     let proxyLink: ProxyLink?
     let executor: PostgresExecutor
     let poller: PostgresPoller
+    let writeProbe: WriteProbe
     let bystander: PeerQuestions
     private(set) var node: Node
     let states: StateWriter
@@ -42,6 +43,7 @@ final class Agent {
         proxyLink = parts.proxyLink
         executor = parts.executor
         poller = parts.poller
+        writeProbe = parts.writeProbe
         states = parts.states
         directory = parts.directory
         node = parts.node
@@ -61,6 +63,7 @@ final class Agent {
         var proxyLink: ProxyLink?
         var executor: PostgresExecutor
         var poller: PostgresPoller
+        var writeProbe: WriteProbe
         var states: StateWriter
         var directory: StateDirectory
         var node: Node
@@ -78,6 +81,7 @@ final class Agent {
             for effect in node.step(next, at: Agent.now()) { perform(effect) }
         }
         isStepping = false
+        writeProbe.want(node.wantsWriteProbe)
         rearm()
         publisher.publish(node, at: Agent.now())
         reportDifferences()

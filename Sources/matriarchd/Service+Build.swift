@@ -34,6 +34,9 @@ extension Service {
         let poller = try PostgresPoller(site: site) { report in
             loop.post { relay.agent?.feed(.postgresReported(report)) }
         }
+        let writeProbe = try WriteProbe(site: site) { began in
+            loop.post { relay.agent?.feed(.writeProbed(began.map(Instant.init(nanoseconds:)))) }
+        }
         let door = GuardDoor(socketPath: keeper.socketPath, session: keeper.agentSession)
         let executor = try PostgresExecutor(site: site, door: door, loop: loop, poller: poller)
         let agent = Agent(
@@ -45,7 +48,7 @@ extension Service {
                     credentials: CredentialFiles(directory: configuration.stateDirectory)),
                 network: try network(loop, loaded.durable.instance, nonce, settings), guardKeeper: keeper,
                 proxyLink: try proxyLink(loop), executor: executor,
-                poller: poller, states: states, directory: directory,
+                poller: poller, writeProbe: writeProbe, states: states, directory: directory,
                 node: node))
         relay.agent = agent
         keeper.onReport = { [unowned agent] report in

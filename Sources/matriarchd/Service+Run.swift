@@ -49,6 +49,7 @@ extension Service {
         agent.guardKeeper.connect()
         agent.proxyLink?.start()
         try agent.poller.start()
+        try agent.writeProbe.start()
         agent.feed(.tick)
         keepWatchdogFed(agent.loop)
     }

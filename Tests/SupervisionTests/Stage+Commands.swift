@@ -13,6 +13,7 @@ extension Stage {
         case "lead": lead(command)
         case "guard": try changeGuard(command)
         case "postgres": try report(command)
+        case "write": probe(command)
         case "done": try finish(command)
         case "progress": feed(.postgresProgress(orders.first?.job ?? 0, spaced(command.words[0])))
         case "disk": changeDisk(command)
@@ -125,6 +126,12 @@ extension Stage {
         feed(.postgresReported(old))
     }
 
+    private func probe(_ command: ScriptCommand) {
+        areWritesManual = true
+        if command.has("passed") { feed(.writeProbed(now)) }
+        if command.has("failed") { feed(.writeProbed(nil)) }
+    }
+
     /// Ends the oldest order of the foreground, or with `background` of the background; what the report says
     /// then follows from the order, but for the words given.
     private func finish(_ command: ScriptCommand) throws {
@@ -202,6 +209,10 @@ extension Stage {
         say("term \(node.term), leader \(node.leader?.name ?? "none"), rule \(rule)")
         say(EffectText.text(node.data))
         if let document = node.document { say(EffectText.line(document)) }
+        let status = node.status(at: now)
+        if status.primary == node.settings.member.id.name {
+            say(status.writable ? "writable" : "not writable: \(status.reason ?? "no reason")")
+        }
     }
 
     // MARK: the others

@@ -17,6 +17,7 @@ import Testing
 ///   `start`
 /// - `peer b answers [streaming] [at=]`, `peer b silent`; `lead` waits until this node leads
 /// - `guard alive|dead [armed=4] [for=700ms] [spent=3]`, `guard lost`, `guard manual`
+/// - `write passed|failed|hangs` the write probe of a primary, which else passes
 /// - `postgres standby gate=closed settled=2:0/500 …`; `done […]`, `done failed=text`, `done
 ///   promoted=3:0/500`
 /// - `freeze b`, `frozen b at=2:0/500`, `released b`, `vote c`, `join d`, `founder b`, `proposal b`, `grant
@@ -34,6 +35,7 @@ final class Stage {
     var isDiskSlow = false
     var guardian: GuardReport?
     var isGuardManual = false
+    var areWritesManual = false
     var postgres = PostgresReport(state: .stopped, takenAt: .zero)
     var orders: [(job: JobID, order: PostgresOrder)] = []
 
@@ -163,7 +165,7 @@ final class Stage {
             {
                 kill()
             }
-            feed(.tick)
+            if !areWritesManual, node?.wantsWriteProbe ?? false { feed(.writeProbed(now)) } else { feed(.tick) }
         }
     }
 }
