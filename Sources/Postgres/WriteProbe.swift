@@ -1,8 +1,8 @@
 public import Platform
 internal import Synchronization
 
-/// Commits a small record each second while this node is the open primary, on a thread and session of its own:
-/// the only proof that clients' writes come to an end too.
+/// Commits a small record each second while this node is the open primary, on a thread and session of its
+/// own: the only proof that clients' writes come to an end too.
 ///
 /// There is never more than one probe under way. One that hangs (a disk that stopped, replicas that do not
 /// acknowledge) is waited for rather than repeated: each attempt would take a connection slot for good.
@@ -25,8 +25,8 @@ public final class WriteProbe: Sendable {
     /// Rings to end a wait between probes.
     private let bell: MessageQueue<Bool>
 
-    /// - Parameter publish: called on the probe's thread with the `BootClock` time at which a probe that passed
-    ///   had begun, or nil when one failed.
+    /// - Parameter publish: called on the probe's thread with the `BootClock` time at which a probe that
+    ///   passed had begun, or nil when one failed.
     public init(site: PostgresSite, publish: @escaping @Sendable (Int64?) -> Void) throws(SystemError) {
         self.site = site
         self.publish = publish

@@ -167,8 +167,8 @@ final class GuardKeeper {
         return exit.code < 0 ? "signal \(-exit.code)" : "exit status \(exit.code)"
     }
 
-    /// The guard is gone or mute. Whatever of Postgres is left is ended here, with proof, before another guard
-    /// is asked for: nobody would end it in time.
+    /// The guard is gone or mute. Whatever of Postgres is left is ended here, with proof, before another
+    /// guard is asked for: nobody would end it in time.
     private func lost(_ failure: GuardFailure) {
         guard !isLeaving else { return }
         Log.error("\(failure): ending Postgres without it")
@@ -181,8 +181,8 @@ final class GuardKeeper {
     }
 
     private enum Remains: Sendable {
-        /// Of a Postgres whose postmaster is dead. One whose postmaster lives was started by somebody else, and
-        /// is left alone: the guard refuses to start another beside it.
+        /// Of a Postgres whose postmaster is dead. One whose postmaster lives was started by somebody else,
+        /// and is left alone: the guard refuses to start another beside it.
         case orphans
         /// Also the guard itself, when it is there and does not answer.
         case everything(mute: ProcessTable.Entry?)

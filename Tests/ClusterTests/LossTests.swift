@@ -115,7 +115,7 @@ extension RealPostgres {
             }
         }
 
-        @Test("Agent and guard are killed at once: a backend that commits on is ended by the agent that returns")
+        @Test("Agent and guard are killed at once: the agent that returns ends a backend that commits on")
         func orphan() throws {
             try Arena.trial { herd, trial in
                 let primary = try herd.primary()

@@ -165,7 +165,8 @@ final class Stage {
             {
                 kill()
             }
-            if !areWritesManual, node?.wantsWriteProbe ?? false { feed(.writeProbed(now)) } else { feed(.tick) }
+            let isProbed = !areWritesManual && node?.wantsWriteProbe ?? false
+            feed(isProbed ? .writeProbed(now) : .tick)
         }
     }
 }
