@@ -103,11 +103,43 @@ struct WALDirectory {
         // Who was writing replays its own log to its own end first: what it wrote past a branch must show.
         if control.wasRecovering {
             for candidate in try historyTimelines() where candidate > own && candidate <= limit ?? .max {
-                guard let left = history(candidate)?.left(own), left >= control.position.lsn else { continue }
+                guard let history = history(candidate), let left = history.left(own),
+                    left >= control.position.lsn,
+                    holdsParents(of: candidate, history, segmentBytes: control.segmentBytes)
+                else { continue }
                 newest = candidate
             }
         }
         return try removeHistories { $0 > newest }
+    }
+
+    /// Whether no segment in which a branch begins holds less of the parent than the parent's own.
+    ///
+    /// A walreceiver fills the first segment of a new timeline from the segment's beginning, though the branch
+    /// begins further on. Cut early and restarted, Postgres reads the newer file, misses what the older one
+    /// holds, and either refuses to start or takes the log to end before what was acknowledged.
+    private func holdsParents(
+        of timeline: Timeline, _ history: TimelineHistory, segmentBytes: UInt64
+    ) -> Bool {
+        let children = history.branches.dropFirst().map(\.timeline) + [timeline]
+        return zip(history.branches, children).allSatisfy { parent, child in
+            func file(_ timeline: Timeline) -> String {
+                path + "/" + WALNames.segment(parent.left, timeline: timeline, segmentBytes: segmentBytes)
+            }
+            guard Files.exists(file(parent.timeline)), Files.exists(file(child)) else { return true }
+            return Self.agree(file(parent.timeline), file(child), upTo: parent.left.bytes % segmentBytes)
+        }
+    }
+
+    private static func agree(_ one: String, _ other: String, upTo end: UInt64) -> Bool {
+        let chunk: UInt64 = 1 << 20
+        return stride(from: 0, to: end, by: UInt64.Stride(chunk)).allSatisfy { place in
+            let count = Int(min(chunk, end - place))
+            guard let left = try? Files.read(one, at: place, count: count),
+                let right = try? Files.read(other, at: place, count: count)
+            else { return false }
+            return left.count == count && left == right
+        }
     }
 
     /// Makes Postgres choose exactly `timeline` at its next promotion: it takes the number after the last one

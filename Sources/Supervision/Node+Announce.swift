@@ -228,7 +228,10 @@ extension Node {
             record(.init("promote", .notice, "promoting \(me) on timeline \(plan.timeline)"))
         case .follow(let upstream): record(.init("follow", .info, "\(me) follows \(upstream.member)"))
         case .clone(let plan): record(.init("clone", .notice, "\(me) copies \(plan.source.member)"))
-        case .initialize, .startStandby, .startPrimary, .stop, .freeze:
+        case .stop:
+            guard handover == nil, let reason = stopWithoutHandover else { fallthrough }
+            record(.init("stop", .warning, "stop on \(me) without a hand-over: \(reason)"))
+        case .initialize, .startStandby, .startPrimary, .freeze:
             record(.init(order.name, .info, "\(order.name) on \(me)"))
         }
     }

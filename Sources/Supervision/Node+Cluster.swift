@@ -42,7 +42,10 @@ extension Node {
         }
         foundersHeard.removeAll { now - $0.at > .seconds(5) }
         if let grant {
-            if grant.proposer == me { pressProposal(grant) }
+            // A proposer that stays silent after it was agreed with may be dead: whoever has its proposal on
+            // disk can see it through.
+            let isMine = grant.proposer == me
+            if isMine || now - proposerHeard >= Node.proposerPatience { pressProposal(grant) }
             return
         }
         guard isBlank else { return }
@@ -82,16 +85,23 @@ extension Node {
         return able.count.isMultiple(of: 2) ? Array(able.dropLast()) : able
     }
 
+    /// How long the others leave a proposal to the founder who made it.
+    private static let proposerPatience: Duration = .seconds(3)
+
+    /// The founders whose agreement is not known. Who made a proposal agreed to it, on disk, before anybody
+    /// else could hear of it.
+    private func missingGrants(_ proposal: FoundingProposal) -> [MemberID] {
+        proposal.founders.filter { $0 != me && $0 != proposal.proposer && !grants.contains($0) }
+    }
+
     /// Asks the founders that have not granted yet; installs the document once all have, this one durably.
     private mutating func pressProposal(_ proposal: FoundingProposal) {
-        for founder in proposal.founders where founder != me && !grants.contains(founder) {
+        let missing = missingGrants(proposal)
+        if !missing.isEmpty {
             sendWhenDurable(
                 .send(Envelope(cluster: nil, body: .foundingProposal(proposal)), to: .everyone))
-            break
         }
-        guard ledger.isClean, proposal.founders.allSatisfy({ $0 == me || grants.contains($0) }) else {
-            return
-        }
+        guard ledger.isClean, missing.isEmpty else { return }
         let entry = Entry(version: Version(term: 0, index: 1), document: proposal.document)
         drive(.install(entry))
         let offer = Message.offer(term: 0, entry, committed: entry.version)
@@ -114,17 +124,18 @@ extension Node {
 
     /// One grant, ever: whoever asked first with this node among its founders.
     mutating func takeProposal(_ proposal: FoundingProposal, from sender: Sender, on channel: Channel?) {
-        guard proposal.proposer == sender.member, proposal.document.clusterName == settings.clusterName,
+        guard proposal.document.clusterName == settings.clusterName,
             proposal.document.instance(of: me) == instance,
             proposal.document.instance(of: sender.member) == sender.instance,
             settings.foundersExpected == proposal.founders.count
         else { return }
+        if proposal.proposer == sender.member { proposerHeard = now }
         if grant == nil {
             guard isBlank else { return }
             grant = proposal
             persist()
         }
-        guard grant?.document.clusterID == proposal.document.clusterID, let channel else { return }
+        guard grant == proposal, let channel else { return }
         sendWhenDurable(
             .send(
                 Envelope(cluster: nil, body: .foundingGrant(cluster: proposal.document.clusterID)),
@@ -132,7 +143,7 @@ extension Node {
     }
 
     mutating func takeGrant(_ cluster: String, from sender: Sender) {
-        guard let grant, grant.proposer == me, grant.document.clusterID == cluster, document == nil,
+        guard let grant, grant.document.clusterID == cluster, document == nil,
             grant.document.instance(of: sender.member) == sender.instance, !grants.contains(sender.member)
         else { return }
         grants.append(sender.member)
@@ -142,7 +153,7 @@ extension Node {
     var seekingReason: String {
         if let joinRefusal { return joinRefusal }
         if let grant {
-            let missing = grant.founders.filter { $0 != me && !grants.contains($0) }
+            let missing = missingGrants(grant)
             if missing.isEmpty, grant.proposer == me { return "writing the new cluster down" }
             return grant.proposer == me
                 ? "waiting for \(missing.map(\.name).joined(separator: ", ")) to agree to the new cluster"

@@ -55,7 +55,21 @@ extension Node {
             postgres?.unusable == nil
         else { return false }
         guard let position = postgres?.settled ?? postgres?.position else { return false }
-        return position.timeline == primary.timeline && unpromotable == nil
+        return position.timeline == primary.timeline && unpromotable == nil && !mayHaveGoneBack(position)
+    }
+
+    /// Whether the directory of the last primary may hold less than it once did: an older copy of it was put
+    /// in its place, which looks like a crash. Where its log really ends only a frozen start tells.
+    ///
+    /// An agent that saw its Postgres write knows better, and starts it again at once.
+    private func mayHaveGoneBack(_ position: Position) -> Bool {
+        guard !wasPrimaryHere, let since = reign?.startedAt else { return false }
+        return reports.contains { heard in
+            guard heard.member != me, heard.at >= since, heard.report.dataState == .valid,
+                let theirs = heard.report.position, theirs.timeline == position.timeline
+            else { return false }
+            return theirs.lsn > position.lsn
+        }
     }
 
     /// A new primary must be made, and first everyone must be frozen.

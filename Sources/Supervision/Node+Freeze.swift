@@ -206,15 +206,12 @@ extension Node {
         _ reign: Reign
     ) -> String? {
         var known = best
-        // A last primary that answers without valid data says nothing of how far it got.
-        if let last = document.primary?.member,
-            !frozenPositions(document, reign).contains(where: { $0.0 == last })
-        {
-            for line in reign.answers {
-                guard let position = line.answer.lastPrimary, document.standing(of: position) == .current
-                else { continue }
-                if document.isFresher(position, than: known) { known = position }
-            }
+        // Also when the last primary itself has answered: without valid data it says nothing of how far it
+        // got, and one whose directory was put back to an older state holds less than it was heard to have.
+        for line in reign.answers {
+            guard let position = line.answer.lastPrimary, document.standing(of: position) == .current
+            else { continue }
+            if document.isFresher(position, than: known) { known = position }
         }
         // Whoever opened the current lineage held at least what it began with, heard of or not.
         if let lineage = document.currentLineage, let start = lineage.switchLSN {

@@ -34,6 +34,8 @@ public struct Node: Sendable {
     var hintedPeers: [PeerAddress] = []
     var joinRefusal: String?
     var grants: [MemberID] = []
+    /// When the founder whose proposal was agreed to last asked for it.
+    var proposerHeard: Instant
 
     // What is under way.
     var work: Work?
@@ -98,6 +100,7 @@ public struct Node: Sendable {
         self.now = now
         startedAt = now
         lastLeaderWord = now
+        proposerHeard = now
         nextPulse = now
         data = durable.data
         grant = durable.grant
@@ -162,6 +165,7 @@ public struct Node: Sendable {
         nextPulse = now + (isBusy ? min(.milliseconds(50), raft.timings.heartbeat) : raft.timings.heartbeat)
         seekCluster()
         askForFreezes()
+        boundPromotion()
         owedFreeze?.lastSent = nil
         expireCommands()
     }

@@ -11,6 +11,8 @@ struct Reign: Sendable {
     var promoted: (timeline: Timeline, switchLSN: LSN)?
     var promotedAt: Instant?
     var promotionFailed = false
+    /// When this term's timeline was set aside: its promotion must be over within a bound.
+    private(set) var reservedAt: Instant?
     /// A hand-over was begun and came to nothing in this term.
     var handoverEnded = false
     var restarts = 0
@@ -54,10 +56,9 @@ struct Reign: Sendable {
 
     mutating func learn(_ document: ClusterDocument, at now: Instant) {
         if document.switchover == nil { handoverEnded = false }
-        guard let lineage = document.currentLineage, lineage.epoch == term, lineage.status == .open else {
-            return
-        }
-        if promotedAt == nil { promotedAt = now }
+        guard let lineage = document.currentLineage, lineage.epoch == term else { return }
+        if lineage.status == .reserved, reservedAt == nil { reservedAt = now }
+        if lineage.status == .open, promotedAt == nil { promotedAt = now }
     }
 
     mutating func postgresDied(at now: Instant) {

@@ -278,8 +278,24 @@ extension Node {
 
     /// Who takes over when this node is stopped.
     var stopCandidate: MemberID? {
-        guard let since = stoppingSince, now - since < raft.timings.switchoverTimeout else { return nil }
+        guard let since = stoppingSince, now - since < raft.timings.switchoverTimeout, othersAreMajority
+        else { return nil }
         return candidates.first
+    }
+
+    /// Whether those who are reachable can lead on without this member: who is left without a majority would
+    /// only be led into a dead end.
+    var othersAreMajority: Bool {
+        document?.voters.isMajority { $0 != me && isReachable($0) } ?? false
+    }
+
+    /// Why a planned stop of the open primary hands over to nobody.
+    var stopWithoutHandover: String? {
+        guard stopping, holdsPrimacy, stopCandidate == nil else { return nil }
+        if candidates.isEmpty { return "nobody can take over" }
+        if othersAreMajority { return "the hand-over did not come about in time" }
+        let left = document?.voters.all.filter { $0 != me && isReachable($0) }.map(\.name) ?? []
+        return "the other voters that can be reached (\(left.joined(separator: ", "))) are no majority"
     }
 
     /// Members that could take the role over now, the freshest first.

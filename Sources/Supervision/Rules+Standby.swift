@@ -173,7 +173,7 @@ extension Node {
             data.frozenTerm <= primary.epoch,
             unfit == nil
         else { return false }
-        if raft.leader == me { return true }
+        if raft.leader == me { return canReopen || !raft.canPropose }
         return raft.leader == nil && now - max(raft.lastHeard, startedAt) < raft.timings.promise * 3
     }
 
@@ -255,9 +255,23 @@ extension Node {
         switch outcome.result {
         case .promoted(let timeline, let switchLSN): reign?.promoted = (timeline, switchLSN)
         case .done: reign?.promotionFailed = true
-        case .failed:
-            reign?.promotionFailed = true
-            unfitUntil = now + .seconds(60)
+        case .failed: failPromotion()
         }
+    }
+
+    private mutating func failPromotion() {
+        reign?.promotionFailed = true
+        unfitUntil = now + .seconds(60)
+    }
+
+    /// Gives up a promotion that can't even be ordered, because Postgres answers nobody: the term would be
+    /// held for it for ever, though others could lead.
+    mutating func boundPromotion() {
+        guard let since = reign?.reservedAt, isReservedHere, work == nil, reign?.promoted == nil,
+            reign?.promotionFailed == false, now - since >= raft.timings.promoteTimeout
+        else { return }
+        failPromotion()
+        let waited = raft.timings.promoteTimeout.milliseconds / 1000
+        record(.init("failed", .warning, "\(me) could not be promoted within \(waited) s"))
     }
 }

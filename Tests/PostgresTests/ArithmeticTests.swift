@@ -110,6 +110,26 @@ import Testing
         #expect(try left(primary, limit: 5) == [])
     }
 
+    @Test func aBranchThatHoldsLessOfItsParentThanTheParentItselfIsNotFollowed() throws {
+        let directory = try TemporaryDirectory("wal")
+        let wal = WALDirectory(directory.path)
+        let standby = try control("in archive recovery", timeline: 1, checkpoint: "0/4000000")
+        func left(_ branch: String, parent: String?) throws -> [Timeline] {
+            try directory.write("1\t0/5000008\tx\n", to: "pg_wal/00000002.history")
+            let names = [1, 2].map { timeline in
+                "pg_wal/" + WALNames.segment(LSN(0x500_0000), timeline: timeline, segmentBytes: 16 << 20)
+            }
+            try directory.write(branch, to: names[1])
+            if let parent { try directory.write(parent, to: names[0]) }
+            _ = try wal.sanitize(for: standby, limit: 2)
+            return try wal.historyTimelines()
+        }
+        #expect(try left("short", parent: nil) == [2])
+        #expect(try left("12345678 and its own", parent: "12345678 and more") == [2])
+        #expect(try left("1234567\0", parent: "12345678") == [])
+        #expect(try left("1234", parent: "12345678") == [])
+    }
+
     @Test func aReservationFillsTheNumbersBelowAndFreesTheOneMeant() throws {
         let directory = try TemporaryDirectory("wal")
         let wal = WALDirectory(directory.path)

@@ -98,6 +98,34 @@ import Testing
         }
     }
 
+    @Test(.requiresPostgres) func aRestartedStandbyTellsNoEndBeforeItsWholeBacklogIsReplayed() async {
+        await #expect(processExitsWith: .success) {
+            onRealPostgres {
+                let (a, b) = (try Instance("a"), try Instance("b"))
+                try a.found()
+                try b.join(a)
+                try b.sql("select pg_wal_replay_pause()")
+                let rows = "select repeat('x', 200) from generate_series(1, 300000)"
+                try a.sql("create table backlog as \(rows)")
+                try a.write(1)
+                try b.catchUp(with: a)
+                let end = try a.position
+                try b.kill()
+                try b.perform(.startStandby(b.configuration(asPrimary: false, timeline: 1)))
+                // The first answer is the true one: what was replayed so far is not where the log ends.
+                let survey = Survey(b.site)
+                var pendingAnswers = 0
+                let settled = try waitFor("the backlog is replayed") { () -> Position? in
+                    guard let report = survey.look() else { return nil }
+                    if report.settled == nil, report.replayed != nil { pendingAnswers += 1 }
+                    return report.settled
+                }
+                #expect(settled == Position(timeline: 1, lsn: end))
+                #expect(pendingAnswers > 0, "the backlog was replayed before anybody could ask")
+            }
+        }
+    }
+
     @Test(.requiresPostgres) func aCleanStopSettlesWhereTheStandbysDo() async {
         await #expect(processExitsWith: .success) {
             onRealPostgres {

@@ -96,6 +96,94 @@ import Testing
         }
     }
 
+    @Test(.requiresPostgres) func whoeverDiesRightAfterItsPromotionStartsFrozenOnItsOwnNewTimeline() async {
+        await #expect(processExitsWith: .success) {
+            onRealPostgres {
+                let (a, b) = (try Instance("a"), try Instance("b"))
+                try a.found()
+                try b.join(a)
+                try a.write(1)
+                try b.catchUp(with: a)
+                try a.kill()
+                let end = try #require(try b.perform(.freeze).settled)
+                try b.arm()
+                let opened = try b.promote(PromotionPlan(timeline: 2, skip: []))
+                try b.kill()
+                // Its timeline is still reserved in the document, and the newest that it may follow.
+                try b.perform(.startStandby(b.configuration(asPrimary: false, timeline: 2)))
+                let settled = try b.awaitSettled()
+                #expect(settled.timeline == 2)
+                #expect(settled.lsn >= opened.switchLSN)
+                #expect(opened.switchLSN == end.lsn)
+                // And it goes on from there.
+                try b.arm()
+                let next = try b.promote(PromotionPlan(timeline: 3, skip: []))
+                #expect(next.timeline == 3)
+                #expect(next.switchLSN == settled.lsn)
+            }
+        }
+    }
+
+    @Test(.requiresPostgres) func aCrashInTheMiddleOfAPromotionLosesNothingOfTheOldTimeline() async {
+        await #expect(processExitsWith: .success) {
+            onRealPostgres {
+                let (a, b) = (try Instance("a"), try Instance("b"))
+                try a.found()
+                try b.join(a)
+                try a.write(1)
+                try b.catchUp(with: a)
+                try a.kill()
+                let end = try #require(try b.perform(.freeze).settled)
+                try b.arm()
+                try b.sql("select pg_promote(false)")
+                let wal = WALDirectory(b.site.dataDirectory)
+                let deadline = Deadline.after(.seconds(20))
+                while wal.history(2) == nil, !Deadline.isPast(deadline) { Deadline.pause(.microseconds(50)) }
+                try b.kill()
+                try b.perform(.startStandby(b.configuration(asPrimary: false, timeline: 2)))
+                let settled = try b.awaitSettled()
+                #expect(settled.lsn >= end.lsn)
+                #expect(settled.timeline == 2 || settled == end)
+            }
+        }
+    }
+
+    @Test(.requiresPostgres) func aCrashWhileTheNewTimelineBeginsToComeInHidesNothingOfTheOld() async {
+        await #expect(processExitsWith: .success) {
+            onRealPostgres {
+                let (a, b, c) = (try Instance("a"), try Instance("b"), try Instance("c"))
+                try a.found()
+                try b.join(a)
+                try c.join(a)
+                try a.sql("create table filler as select repeat('x', 100) from generate_series(1, 5000)")
+                try a.sql("checkpoint")
+                for standby in [b, c] { try standby.catchUp(with: a) }
+                try a.kill()
+                let end = try #require(try b.perform(.freeze).settled)
+                #expect(try c.perform(.freeze).settled == end)
+                try c.arm()
+                #expect(try c.promote(PromotionPlan(timeline: 2, skip: [])).switchLSN == end.lsn)
+                // What a walreceiver leaves that was cut before it had the first segment up to the branch.
+                try b.kill()
+                let name = WALNames.segment(end.lsn, timeline: 2, segmentBytes: 16 << 20)
+                let begun = try Files.read("\(c.site.dataDirectory)/pg_wal/\(name)", at: 0, count: 65_536)
+                let zeros = [UInt8](repeating: 0, count: (16 << 20) - begun.count)
+                try Files.replaceDurably("\(b.site.dataDirectory)/pg_wal/\(name)", begun + zeros)
+                let history = try Files.readText("\(c.site.dataDirectory)/pg_wal/00000002.history")
+                try Files.replaceDurably(
+                    "\(b.site.dataDirectory)/pg_wal/00000002.history", Array(history.utf8))
+                try b.perform(.startStandby(b.configuration(asPrimary: false, timeline: 2)))
+                #expect(try b.awaitSettled() == end)
+                c.slots = [b.member.slotName]
+                try c.perform(.configure(c.configuration(asPrimary: true)))
+                try b.perform(.follow(b.upstream(c, timeline: 2)))
+                try c.write(2)
+                try b.catchUp(with: c)
+                #expect(b.report.position?.timeline == 2)
+            }
+        }
+    }
+
     @Test(.requiresPostgres) func aConflictingQueryDoesNotHoldUpAPromotion() async {
         await #expect(processExitsWith: .success) {
             onRealPostgres {
