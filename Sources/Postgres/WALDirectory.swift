@@ -115,9 +115,9 @@ struct WALDirectory {
 
     /// Whether no segment in which a branch begins holds less of the parent than the parent's own.
     ///
-    /// A walreceiver fills the first segment of a new timeline from the segment's beginning, though the branch
-    /// begins further on. Cut early and restarted, Postgres reads the newer file, misses what the older one
-    /// holds, and either refuses to start or takes the log to end before what was acknowledged.
+    /// A walreceiver fills the first segment of a new timeline from the segment's beginning, though the
+    /// branch begins further on. Cut early and restarted, Postgres reads the newer file, misses what the
+    /// older one holds, and either refuses to start or takes the log to end before what was acknowledged.
     private func holdsParents(
         of timeline: Timeline, _ history: TimelineHistory, segmentBytes: UInt64
     ) -> Bool {
