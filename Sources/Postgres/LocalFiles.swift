@@ -21,6 +21,33 @@ extension Files {
         return Array(bytes[..<got])
     }
 
+    /// Copies a file, flushed when this returns; the new name is not.
+    static func copyDurably(_ source: String, to target: String) throws(SystemError) {
+        let from = try system("open", source) { open(source, O_RDONLY | O_CLOEXEC) }
+        defer { close(from) }
+        let to = try system("open", target) { open(target, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600) }
+        defer { close(to) }
+        var buffer = [UInt8](repeating: 0, count: 1 << 20)
+        while true {
+            let count = try system("read", source) { Glibc.read(from, &buffer, buffer.count) }
+            if count == 0 { break }
+            var written = 0
+            while written < count {
+                written += try system("write", target) {
+                    buffer.withUnsafeBytes { bytes in
+                        write(to, bytes.baseAddress.map { $0 + written }, count - written)
+                    }
+                }
+            }
+        }
+        try system("fsync", target) { fsync(to) }
+    }
+
+    /// A second name for a file.
+    static func link(_ path: String, to name: String) throws(SystemError) {
+        try system("link", "\(path) to \(name)") { Glibc.link(path, name) }
+    }
+
     /// Moves a directory beside itself, for good.
     static func renameDurably(_ old: String, to new: String) throws(SystemError) {
         try system("rename", "\(old) to \(new)") { rename(old, new) }

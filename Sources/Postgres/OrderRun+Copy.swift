@@ -32,7 +32,7 @@ extension OrderRun {
         try Files.renameDurably(unfinished, to: site.dataDirectory)
     }
 
-    private func requireStopped(_ doing: String) throws {
+    func requireStopped(_ doing: String) throws {
         if try door.state().postmaster != nil {
             throw PostgresError.refused(doing, "Postgres runs in it: it must be stopped first")
         }
@@ -70,7 +70,7 @@ extension OrderRun {
     /// Asked before the first byte and seen again in the copy: another system's data must never take our
     /// place.
     private func checkSource(_ plan: ClonePlan, _ doing: String) throws {
-        var parameters = sourceParameters(plan)
+        var parameters = plan.source.parameters
         parameters["replication"] = "true"
         let session = try Session.open(parameters, until: Deadline.after(.seconds(15)))
         let row = try session.command("IDENTIFY_SYSTEM", until: Deadline.after(.seconds(15))).first ?? []
@@ -89,16 +89,8 @@ extension OrderRun {
         }
     }
 
-    private func sourceParameters(_ plan: ClonePlan) -> [String: String] {
-        [
-            "host": plan.source.address, "port": String(plan.source.port), "user": plan.source.role,
-            "password": plan.source.password, "application_name": plan.source.applicationName,
-            "dbname": "postgres", "gssencmode": "disable",
-        ]
-    }
-
     private func sourceBytes(_ plan: ClonePlan) throws -> UInt64 {
-        let session = try Session.open(sourceParameters(plan), until: Deadline.after(.seconds(15)))
+        let session = try Session.open(plan.source.parameters, until: Deadline.after(.seconds(15)))
         let text = try session.query(
             """
             select sum(pg_database_size(oid)) from pg_database
@@ -129,65 +121,11 @@ extension OrderRun {
     }
 
     private func copy(_ plan: ClonePlan, _ doing: String) throws {
-        let passwords = site.runtimeDirectory + "/clone.pgpass"
-        try Files.replaceDurably(passwords, Array(passwordLine(plan.source).utf8))
-        var environment = PostgresSite.plainEnvironment
-        environment["PGPASSFILE"] = passwords
-        let child = try ChildProcess.spawn(
-            executable: site.program("pg_basebackup"), arguments: copyArguments(plan),
-            environment: environment,
-            standardOutput: .discard, standardError: .capture(limit: 16 * 1024), deathSignal: SIGKILL)
-        defer { try? Files.removeDurably(passwords) }
-        var exit: ChildProcess.Exit?
-        while exit == nil {
-            exit = child.wait(until: Deadline.after(.milliseconds(200))) { _, piece in
-                if let text = Self.progress(String(decoding: piece, as: UTF8.self)) { progress(text) }
-            }
-            if exit == nil, cancellation.isCancelled {
-                try child.signal(SIGKILL)
-                _ = child.wait()
-                throw PostgresError(.cancelled, doing)
-            }
-        }
-        guard exit?.isSuccess == true else {
-            let said = child.captured(.error).split(whereSeparator: \.isNewline).filter {
-                !$0.contains(" kB (")
-            }
-            throw PostgresError.refused(doing, said.suffix(3).joined(separator: " | "))
-        }
-    }
-
-    private func copyArguments(_ plan: ClonePlan) -> [String] {
-        let keys = ["host", "port", "user", "application_name", "gssencmode"]
-        let parameters = sourceParameters(plan)
-        let connection = keys.map { key in
-            "\(key)='\(Self.escaped(parameters[key] ?? "", "\\'"))'"
-        }.joined(separator: " ")
-        return [
-            "-D", site.unfinishedDirectory, "-d", connection, "--no-password", "-X", "stream", "-c", "fast",
-            "-P",
-            "-l", plan.source.applicationName,
+        let arguments = [
+            "-D", site.unfinishedDirectory, "-d", plan.source.connection, "--no-password", "-X", "stream",
+            "-c", "fast", "-P", "-l", plan.source.applicationName,
         ]
-    }
-
-    /// Colons and backslashes are escaped in a password file; the connection is the only one that it is for.
-    private func passwordLine(_ source: Upstream) -> String {
-        "*:*:*:*:\(Self.escaped(source.password, ":\\"))\n"
-    }
-
-    private static func escaped(_ text: String, _ special: String) -> String {
-        text.reduce(into: "") { escaped, character in
-            if special.contains(character) { escaped.append("\\") }
-            escaped.append(character)
-        }
-    }
-
-    /// "23456/40960 kB (57%), 0/1 tablespace" as people read it.
-    static func progress(_ text: String) -> String? {
-        guard let match = text.matches(of: #/(\d+)\/(\d+) kB/#).last, let done = UInt64(match.1),
-            let all = UInt64(match.2)
-        else { return nil }
-        return "\(done >> 10) of \(all >> 10) MB copied"
+        _ = try copying("pg_basebackup", arguments, from: plan.source, doing)
     }
 
     private func checkCopy(_ plan: ClonePlan, _ doing: String) throws {

@@ -22,6 +22,8 @@ struct OrderRun {
         let result: PostgresOutcome.Result
         do {
             result = try perform(order)
+        } catch let error as Impossible {
+            result = .impossible(error.description)
         } catch {
             result = .failed("\(error)")
         }
@@ -38,6 +40,7 @@ struct OrderRun {
         case .follow(let upstream): try follow(upstream)
         case .promote(let plan): return try promote(plan)
         case .clone(let plan): try clone(plan)
+        case .rewind(let plan): try rewind(plan)
         case .configure(let configuration): try configure(configuration)
         case .checkpoint: try checkpoint()
         case .examine: break
@@ -181,6 +184,13 @@ struct OrderRun {
         let session = try openSession()
         _ = try session.query("checkpoint", until: Deadline.after(.seconds(600)))
     }
+}
+
+/// An order that can't be carried out however often it is tried.
+struct Impossible: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) { self.description = description }
 }
 
 /// The credentials that were last seen to work here, so that they are tried once and not at each

@@ -43,6 +43,11 @@ public struct PostgresSite: Hashable, Sendable {
     /// A copy, or a first database, that is being made; whatever is found in it at the start is left over.
     var unfinishedDirectory: String { dataDirectory + ".unfinished" }
 
+    /// WAL that this member gave up in failovers, for people; never read by the agent.
+    var divergedDirectory: String { dataDirectory + ".diverged" }
+    /// WAL from before a fork while a rewind is under way.
+    var keptWALDirectory: String { dataDirectory + ".wal" }
+
     /// Connection parameters of the agent's own role over the unix socket.
     var localParameters: [String: String] {
         [

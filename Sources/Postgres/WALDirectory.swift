@@ -18,6 +18,16 @@ enum WALNames {
             + hexadecimal(UInt32(number % perFile))
     }
 
+    /// Which place a segment's name means; nil for every other name.
+    static func segment(_ name: String, segmentBytes: UInt64) -> (timeline: Timeline, number: UInt64)? {
+        let digits = Array(name.utf8)
+        guard digits.count == 24, let timeline = Timeline(name.prefix(8), radix: 16),
+            let high = UInt64(name.dropFirst(8).prefix(8), radix: 16),
+            let low = UInt64(name.suffix(8), radix: 16)
+        else { return nil }
+        return (timeline, high * ((UInt64(1) << 32) / segmentBytes) + low)
+    }
+
     private static func hexadecimal(_ value: UInt32) -> String {
         let digits = String(value, radix: 16, uppercase: true)
         return String(repeating: "0", count: 8 - digits.count) + digits
@@ -46,6 +56,12 @@ struct TimelineHistory: Hashable {
 
     /// Where this timeline begins.
     var start: LSN? { branches.last?.left }
+
+    /// Whose file holds segment `number`: of the timelines that share it the newest, which begins with a copy
+    /// of what its parent has there.
+    func timeline(of number: UInt64, segmentBytes: UInt64, newest: Timeline) -> Timeline {
+        branches.first { $0.left.bytes / segmentBytes > number }?.timeline ?? newest
+    }
 
     func left(_ timeline: Timeline) -> LSN? { branches.first { $0.timeline == timeline }?.left }
 }

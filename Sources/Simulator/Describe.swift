@@ -123,6 +123,7 @@ enum Describe {
         case .follow(let upstream): "follow \(upstream.member) as \(upstream.applicationName)"
         case .promote(let plan): "promote to timeline \(plan.timeline)"
         case .clone(let plan): "clone from \(plan.source.member)"
+        case .rewind(let plan): "rewind to \(plan.source.member), \(plan.divergence)"
         case .configure(let configuration): "configure, synchronous \(configuration.synchronousStandbys)"
         case .checkpoint: "checkpoint"
         case .examine: "examine"
@@ -134,6 +135,7 @@ enum Describe {
         case .done: "done"
         case .promoted(let timeline, let start): "promoted to \(timeline) at \(start)"
         case .failed(let why): "failed: \(why)"
+        case .impossible(let why): "impossible: \(why)"
         }
     }
 }

@@ -57,6 +57,8 @@ public final class Herd {
     public func leads(_ member: MemberID) -> Bool { node(member)?.isLeader ?? false }
     public func rule(_ member: MemberID) -> String? { node(member)?.decision.rule }
     public func isPostgresAlive(_ member: MemberID) -> Bool { machine(member).postgres.isAlive }
+    /// A rewind has begun to change its data and has not come to its end.
+    public func isTorn(_ member: MemberID) -> Bool { machine(member).postgres.directory?.isTorn ?? false }
     public func timeline(_ member: MemberID) -> Timeline { machine(member).postgres.position.timeline }
     public func systemIdentifier(_ member: MemberID) -> UInt64? {
         machine(member).postgres.directory?.systemIdentifier
@@ -77,6 +79,10 @@ public final class Herd {
 
     /// The acknowledged writes that promotions have thrown away so far.
     public var lostWrites: Int { world.tally.lostWrites }
+
+    /// How often a data directory was copied whole, and how often it was taken back to the history.
+    public var clones: Int { world.tally.clones }
+    public var rewinds: Int { world.tally.rewinds }
 
     /// How long clients went without any acknowledged write, at worst.
     public var longestGap: Duration { world.clients.longestGap }

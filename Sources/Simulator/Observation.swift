@@ -12,6 +12,8 @@ enum Observation {
     case arming(Machine, epoch: Term, deadline: Instant)
     case guardArmed(Machine, Term)
     case ordered(Machine, PostgresOrder)
+    /// The first byte is about to be changed.
+    case rewinding(Machine, from: Machine, Divergence)
     case promoted(Machine, from: Log, to: Log)
     /// Two servers wrote different records after the same one, on one timeline.
     case forkedTimeline(Machine)
@@ -37,7 +39,7 @@ extension Observation {
         case .persisting, .persisted: .write
         case .promised: .promise
         case .arming, .guardArmed: .arming
-        case .ordered: .order
+        case .ordered, .rewinding: .order
         case .promoted, .forkedTimeline, .receivedForeignBytes, .streamBegan: .history
         case .flushed: .flush
         case .committed: .commit

@@ -42,6 +42,9 @@ public struct Options: Sendable {
     public var promoteTime: Duration = .milliseconds(150)
     public var recoveryTime: Duration = .milliseconds(300)
     public var cloneTime: Duration = .seconds(2)
+    public var rewindTime: Duration = .milliseconds(800)
+    /// How often WAL that a rewind needs is gone everywhere.
+    public var rewindImpossible = 0.0
     /// Bytes per second that one standby takes in at most.
     public var replicationRate: UInt64 = 100 << 20
     /// How often an order to Postgres fails: before it did anything, or after it did everything.
@@ -112,6 +115,8 @@ extension Options {
         promoteTime = .milliseconds([100, 200, 3000].randomElement(using: &random) ?? 200)
         recoveryTime = .milliseconds([100, 500, 5000].randomElement(using: &random) ?? 500)
         cloneTime = .seconds([1, 5, 20].randomElement(using: &random) ?? 5)
+        rewindTime = .milliseconds([300, 2000, 10_000].randomElement(using: &random) ?? 2000)
+        rewindImpossible = [0, 0.1, 0.5].randomElement(using: &random) ?? 0
         replicationRate = [64 << 10, 100 << 20].randomElement(using: &random) ?? 100 << 20
         if random.chance(0.4) { orderFailures = [0.01, 0.1].randomElement(using: &random) ?? 0 }
         writeInterval = .milliseconds([150, 400, 1500].randomElement(using: &random) ?? 400)

@@ -8,7 +8,7 @@ final class OrderLane {
     private var waiting: [(job: JobID, order: PostgresOrder)] = []
     private var current: JobID?
     private var background: [JobID] = []
-    private var cancelled: [JobID] = []
+    private(set) var cancelled: [JobID] = []
 
     /// More than this many unfinished orders would mean a node that gives them in a loop.
     static let limit = 64
@@ -17,8 +17,8 @@ final class OrderLane {
 
     init(_ machine: Machine) { self.machine = machine }
 
-    private var world: World { machine.world }
-    private var postgres: PostgresModel { machine.postgres }
+    var world: World { machine.world }
+    var postgres: PostgresModel { machine.postgres }
 
     func give(_ order: PostgresOrder, as job: JobID) {
         invariant(
@@ -72,6 +72,7 @@ final class OrderLane {
         case .follow(let upstream): follow(upstream, done)
         case .promote(let plan): promote(plan, done)
         case .clone(let plan): clone(plan, job, done)
+        case .rewind(let plan): rewind(plan, job, done)
         case .configure(let configuration): configure(configuration, done)
         case .checkpoint: checkpoint(done)
         case .examine: after(.milliseconds(2)) { done(.done) }
@@ -92,7 +93,7 @@ final class OrderLane {
         after(.zero) { [self] in machine.agent.feed(.postgresFinished(job, outcome)) }
     }
 
-    private func after(_ delay: Duration, _ action: @escaping () -> Void) {
+    func after(_ delay: Duration, _ action: @escaping () -> Void) {
         world.schedule.add(after: delay, for: machine.agent.process, action)
     }
 
@@ -202,48 +203,6 @@ final class OrderLane {
         let timeline = world.wal.timeline(of: log)
         guard timeline == plan.timeline else { return .failed("promoted on timeline \(timeline)") }
         return .promoted(timeline: timeline, switchLSN: start)
-    }
-
-    private func clone(_ plan: ClonePlan, _ job: JobID, _ done: @escaping Done) {
-        guard !postgres.isAlive else { return done(.failed("Postgres is running")) }
-        guard let source = world.machine(at: plan.source.address) else {
-            return done(.failed("no such host"))
-        }
-        if let refusal = refusal(of: source, plan) {
-            return after(.milliseconds(50)) { done(.failed(refusal)) }
-        }
-        let life = source.postgres.postmaster.life
-        let ends =
-            world.now + world.options.cloneTime / 4 + world.random.duration(upTo: world.options.cloneTime)
-        func copy() {
-            if cancelled.contains(job) { return done(.failed("cancelled")) }
-            guard world.network.connects(machine.index, source.index, .replication),
-                source.postgres.postmaster.isRunning, source.postgres.postmaster.life == life,
-                let theirs = source.postgres.directory
-            else { return done(.failed("the connection to the source broke")) }
-            guard world.now >= ends else { return after(.milliseconds(250)) { copy() } }
-            postgres.directory = PostgresModel.Directory(
-                systemIdentifier: theirs.systemIdentifier, log: theirs.log, marker: nil,
-                stoppedCleanly: false,
-                checkpointTimeline: theirs.checkpointTimeline, configuration: plan.configuration)
-            done(.done)
-        }
-        after(.milliseconds(100)) { copy() }
-    }
-
-    /// Why the source won't give a copy; nil when it will.
-    private func refusal(of source: Machine, _ plan: ClonePlan) -> String? {
-        guard world.network.connects(machine.index, source.index, .replication),
-            source.postgres.postmaster.isRunning, let server = source.postgres.server,
-            server.phase == .primary || server.phase == .standby, let theirs = source.postgres.directory
-        else { return "could not connect to the source" }
-        guard theirs.systemIdentifier == plan.systemIdentifier else {
-            return "the source has another system identifier"
-        }
-        guard theirs.configuration?.memberAddresses.contains(machine.settings.member.address) == true else {
-            return "no pg_hba.conf entry"
-        }
-        return nil
     }
 
     private func configure(_ configuration: ManagedConfiguration, _ done: @escaping Done) {

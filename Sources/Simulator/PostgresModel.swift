@@ -11,6 +11,8 @@ final class PostgresModel {
         var stoppedCleanly = true
         var checkpointTimeline: Timeline
         var configuration: ManagedConfiguration?
+        /// A rewind was interrupted: neither the old nor the new data.
+        var isTorn = false
     }
 
     enum Phase { case recovering, standby, promoting, primary, stopping }
@@ -78,6 +80,7 @@ final class PostgresModel {
     // MARK: life and death
 
     func start(asPrimary: Bool, _ configuration: ManagedConfiguration) {
+        if directory?.isTorn == true { world.fail("torn data", "\(machine.id) starts what a rewind tore") }
         directory?.configuration = configuration
         let wasClean = directory?.stoppedCleanly ?? true
         directory?.stoppedCleanly = false

@@ -21,6 +21,8 @@ public struct Simulation: Sendable {
         public var promotions: Int
         public var acknowledgedWrites: Int
         public var lostWrites: Int
+        public var clones: Int
+        public var rewinds: Int
         /// The trace's newest lines, when it was kept.
         public var traceTail: [String] = []
     }
@@ -45,6 +47,7 @@ public struct Simulation: Sendable {
             violation: world.violation, length: world.now - .zero, events: world.schedule.happened,
             faults: faults.count, promotions: world.tally.promotions,
             acknowledgedWrites: world.clients.acknowledged, lostWrites: world.tally.lostWrites,
+            clones: world.tally.clones, rewinds: world.tally.rewinds,
             traceTail: trace.newest)
     }
 

@@ -136,6 +136,8 @@ final class World {
     struct Tally {
         var promotions = 0
         var lostWrites = 0
+        var clones = 0
+        var rewinds = 0
     }
 
     func observe(_ seen: Observation) {

@@ -50,6 +50,8 @@ public struct Beacon: Hashable, Codable, Sendable {
     public var opened: Bool
     /// Writes were seen to come to an end (for `status` only).
     public var writable: Bool
+    /// The timeline of the primary's last checkpoint: rewinds start from one on its own.
+    public var checkpointTimeline: Timeline?
     /// With timeoutNow after a clean stop: where the old primary's log ends, for good.
     public var final: Position?
     /// How old this word was when sent (a leader repeats what it knows of itself only): always fresh on

@@ -124,6 +124,8 @@ public struct DataRecord: Hashable, Codable, Sendable {
     public var state: DataState = .none
     public var frozenTerm: Term = 0
     public var intent: Intent = .standby
+    /// While the data is given up or taken back: what of it is not part of the history.
+    public var divergence: Divergence?
 
     public init() {}
 }

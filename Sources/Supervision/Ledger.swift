@@ -102,6 +102,7 @@ extension PostgresOrder {
         case .follow: "follow"
         case .promote: "promote"
         case .clone: "clone"
+        case .rewind: "rewind"
         case .configure: "configure"
         case .checkpoint: "checkpoint"
         case .examine: "examine"

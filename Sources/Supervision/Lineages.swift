@@ -12,6 +12,21 @@ public enum Standing: Hashable, Sendable {
     case unknown
 }
 
+/// A log that left the cluster's history (protocol: Rejoining).
+public struct Divergence: Hashable, Codable, Sendable, CustomStringConvertible {
+    /// The last place of it that is part of the history.
+    public var fork: Position
+    /// Where it ends.
+    public var end: Position
+
+    public init(fork: Position, end: Position) {
+        self.fork = fork
+        self.end = end
+    }
+
+    public var description: String { "the log left the history at \(fork) and ends at \(end)" }
+}
+
 extension ClusterDocument {
     public func lineage(_ timeline: Timeline) -> Lineage? { lineages.first { $0.timeline == timeline } }
 
@@ -51,6 +66,26 @@ extension ClusterDocument {
         guard place > 0 else { return .current }
         guard let left = chain[place - 1].switchLSN else { return .diverged }
         return position.lsn <= left ? .ancestor : .diverged
+    }
+
+    /// Where the log that ends at `position` left the active lineages; nil when it did not, or when the
+    /// document does not know how.
+    public func divergence(of position: Position) -> Divergence? {
+        let chain = activeLineages
+        var (timeline, end) = (position.timeline, position.lsn)
+        for _ in 0...lineages.count {
+            if let place = chain.firstIndex(where: { $0.timeline == timeline }) {
+                let left = place > 0 ? chain[place - 1].switchLSN : end
+                guard let left, left < position.lsn || timeline != position.timeline else { return nil }
+                return Divergence(
+                    fork: Position(timeline: timeline, lsn: min(left, end)), end: position)
+            }
+            guard let lineage = lineage(timeline), let parent = lineage.parent,
+                let start = lineage.switchLSN ?? lineage.startLSN
+            else { return nil }
+            (timeline, end) = (parent, min(end, start))
+        }
+        return nil
     }
 
     /// Whether `left` holds more of the history than `right`. Only for positions that are not diverged.

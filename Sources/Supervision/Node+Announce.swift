@@ -124,6 +124,7 @@ extension Node {
         if writesAsPrimary {
             beacon.primary = document?.primary
             beacon.position = postgres?.position
+            beacon.checkpointTimeline = postgres?.checkpointTimeline
         }
         beacon.opened = isOpen
         beacon.writable = isWritable
@@ -228,6 +229,8 @@ extension Node {
             record(.init("promote", .notice, "promoting \(me) on timeline \(plan.timeline)"))
         case .follow(let upstream): record(.init("follow", .info, "\(me) follows \(upstream.member)"))
         case .clone(let plan): record(.init("clone", .notice, "\(me) copies \(plan.source.member)"))
+        case .rewind(let plan):
+            record(.init("rewind", .notice, "\(me) is rewound to \(plan.source.member)'s history"))
         case .stop:
             guard handover == nil, let reason = stopWithoutHandover else { fallthrough }
             record(.init("stop", .warning, "stop on \(me) without a hand-over: \(reason)"))

@@ -156,7 +156,7 @@ extension Node {
     }
 
     private mutating func conclude(_ done: Work, _ outcome: PostgresOutcome) {
-        if case .failed(let reason) = outcome.result {
+        if let reason = outcome.result.trouble {
             failures.note(done.order, reason, at: now)
             record(.init("failed", .warning, "\(done.order.name) failed on \(me): \(reason)"))
         } else {
@@ -174,6 +174,7 @@ extension Node {
             reign?.checkpointed = outcome.result == .done
             handover?.checkpointed = true
         case .clone: concludeClone(outcome)
+        case .rewind: concludeRewind(outcome)
         case .stop: concludeStop(outcome)
         case .initialize, .examine: break
         }

@@ -44,6 +44,8 @@ public struct Node: Sendable {
     var applied: ManagedConfiguration?
     var followed: Followed?
     var joiningMark: JoiningMark?
+    /// The record says "rewinding" by this agent's own doing, and no byte has changed yet.
+    var isRewindAhead = false
     var reign: Reign?
     var handover: Handover?
     var owedFreeze: OwedFreeze?
@@ -250,6 +252,10 @@ struct Failures: Sendable {
 
     var last: Line? { lines.last }
 
+    func reason(_ order: String) -> String? { lines.first { $0.order == order }?.reason }
+
+    func count(_ order: String) -> Int { lines.first { $0.order == order }?.count ?? 0 }
+
     func retryAt(_ order: String) -> Instant? { lines.first { $0.order == order }?.retryAt }
 
     mutating func note(_ order: PostgresOrder, _ reason: String, at now: Instant) {
@@ -258,5 +264,6 @@ struct Failures: Sendable {
         lines.append(Line(order: order.name, reason: reason, at: now, count: min(count + 1, 6)))
     }
 
-    mutating func clear(_ order: PostgresOrder) { lines.removeAll { $0.order == order.name } }
+    mutating func clear(_ order: PostgresOrder) { clear(order.name) }
+    mutating func clear(_ order: String) { lines.removeAll { $0.order == order } }
 }

@@ -22,6 +22,9 @@ public enum PostgresOrder: Hashable, Codable, Sendable {
     /// Replace the data directory by a copy of the source's; the old one is kept beside it until this one is
     /// valid.
     case clone(ClonePlan)
+    /// Take a directory that left the history back onto it, copying only what differs from the source.
+    /// Postgres must be stopped. Fails with nothing changed, or is impossible: then the data is of no use.
+    case rewind(RewindPlan)
     /// Bring roles, slots, pg_hba and settings of a running Postgres in line.
     case configure(ManagedConfiguration)
     case checkpoint
@@ -32,7 +35,8 @@ public enum PostgresOrder: Hashable, Codable, Sendable {
     public var isBackground: Bool {
         switch self {
         case .configure, .checkpoint: true
-        case .initialize, .startStandby, .startPrimary, .stop, .freeze, .follow, .promote, .clone, .examine:
+        case .initialize, .startStandby, .startPrimary, .stop, .freeze, .follow, .promote, .clone, .rewind,
+            .examine:
             false
         }
     }
@@ -81,11 +85,40 @@ public struct ClonePlan: Hashable, Codable, Sendable {
     public var source: Upstream
     public var systemIdentifier: UInt64
     public var configuration: ManagedConfiguration
+    /// What the directory that is replaced holds past the history, to be kept; nil when nothing.
+    public var divergence: Divergence?
 
-    public init(source: Upstream, systemIdentifier: UInt64, configuration: ManagedConfiguration) {
+    public init(
+        source: Upstream, systemIdentifier: UInt64, configuration: ManagedConfiguration,
+        divergence: Divergence? = nil
+    ) {
         self.source = source
         self.systemIdentifier = systemIdentifier
         self.configuration = configuration
+        self.divergence = divergence
+    }
+}
+
+public struct RewindPlan: Hashable, Codable, Sendable {
+    /// Whose data it is.
+    public var member: MemberID
+    /// The primary; its last checkpoint must be on `source.timeline`.
+    public var source: Upstream
+    /// Where WAL from before the fork may be had that is gone here and there.
+    public var siblings: [Upstream]
+    public var systemIdentifier: UInt64
+    /// By the document: what Postgres's own programs make of it must agree.
+    public var divergence: Divergence
+
+    public init(
+        member: MemberID, source: Upstream, siblings: [Upstream], systemIdentifier: UInt64,
+        divergence: Divergence
+    ) {
+        self.member = member
+        self.source = source
+        self.siblings = siblings
+        self.systemIdentifier = systemIdentifier
+        self.divergence = divergence
     }
 }
 
@@ -129,6 +162,16 @@ public struct PostgresOutcome: Hashable, Codable, Sendable {
         case done
         case promoted(timeline: Timeline, switchLSN: LSN)
         case failed(String)
+        /// It can't be done, now or later: another way must be taken.
+        case impossible(String)
+
+        /// Why it did not succeed; nil when it did.
+        public var trouble: String? {
+            switch self {
+            case .done, .promoted: nil
+            case .failed(let reason), .impossible(let reason): reason
+            }
+        }
     }
 
     public var result: Result

@@ -21,6 +21,8 @@ enum Action: Hashable, Sendable {
     case arm
     case disarm
     case write(DataRecord)
+    /// The data is given up, or about to be taken back: written, and told why.
+    case giveUp(DataRecord, String)
     case propose(ClusterDocument, String)
     /// The same primary goes on in a new term.
     case resume(ClusterDocument)
@@ -39,7 +41,7 @@ extension Rule {
     /// The whole table, in order.
     static let all: [Rule] =
         safety + waiting + stopping + founding + primacy + handingOver + primaryDuties + freezing + choosing
-        + standby
+        + copying + settling + diverging + following
 }
 
 extension Node {
@@ -83,6 +85,11 @@ extension Node {
         case .arm: return arm()
         case .disarm: return disarm()
         case .write(let record):
+            write(record)
+            return true
+        case .giveUp(let record, let reason):
+            isRewindAhead = record.state == .rewinding
+            self.record(.init(record.state.rawValue, .notice, "\(me): \(reason)"))
             write(record)
             return true
         case .propose(let document, let text): return propose(document, text)

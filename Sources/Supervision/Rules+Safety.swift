@@ -43,13 +43,13 @@ extension Rule {
     /// Things under way that the rules below must not disturb.
     static let waiting: [Rule] = [
         Rule(
-            name: "call-off-clone", why: "A copy of what is no longer the primary is of no use.",
+            name: "call-off-copy", why: "A copy of what is no longer the primary is of no use.",
             applies: { node in
-                guard case .clone(let plan)? = node.work?.order, node.work?.isCancelled == false else {
+                guard let source = node.work?.order.source, node.work?.isCancelled == false else {
                     return false
                 }
                 return node.stopping
-                    || (node.hasOpenLineage && node.document?.primary?.member != plan.source.member)
+                    || (node.hasOpenLineage && node.document?.primary?.member != source.member)
             },
             action: { .cancelWork($0.stopping ? "the node is being stopped" : "the primary has changed") }),
         Rule(
@@ -105,6 +105,17 @@ extension Rule {
 
 extension PostgresOrder {
     var isStop: Bool { if case .stop = self { true } else { false } }
+
+    /// Whom it copies from.
+    var source: Upstream? {
+        switch self {
+        case .clone(let plan): plan.source
+        case .rewind(let plan): plan.source
+        case .initialize, .startStandby, .startPrimary, .stop, .freeze, .follow, .promote, .configure,
+            .checkpoint, .examine:
+            nil
+        }
+    }
 }
 
 extension Node {

@@ -1,66 +1,9 @@
 import Consensus
 
 extension Rule {
-    /// Rejoining and following (protocol: Rejoining). Every start is with the gate closed, so that where the
-    /// own log ends is known before anything is received.
-    static let standby: [Rule] = [
-        Rule(
-            name: "witness", why: "A witness holds no data.",
-            applies: { $0.myRecord?.kind == .witness }, action: { _ in .wait(nil) }),
-        Rule(
-            name: "adopt-data",
-            why: "Data found without the state that vouched for it must prove itself again.",
-            applies: { node in
-                node.data.state == .none && node.postgresState != .absent
-                    && node.postgres?.systemIdentifier != nil
-                    && node.postgres?.systemIdentifier == node.document?.systemIdentifier
-            },
-            action: { node in
-                var record = node.data
-                record.state = .joining
-                return .write(record)
-            }),
-        Rule(
-            name: "await-primary-elsewhere",
-            why: "Without an open primary there is nobody to follow or to copy from.",
-            applies: { !$0.mayFollow },
-            action: { node in
-                if node.isPrimaryOnRecord, node.hasOpenLineage, !node.isAlive {
-                    return .wait("the last primary waits for an election before it starts")
-                }
-                return .wait("no open primary is known")
-            }),
-        Rule(
-            name: "clone", why: "Nothing usable is here, and the record says so on disk.",
-            applies: {
-                $0.data.state == .cloning && !$0.isAlive && $0.mayTry("clone") && $0.isSourceReachable
-            },
-            action: { node in
-                guard var source = node.desiredUpstream, let document = node.document,
-                    let mine = node.myRecord,
-                    let system = document.systemIdentifier,
-                    let configuration = node.managedConfiguration(asPrimary: false)
-                else { return .wait(nil) }
-                source.applicationName = mine.joiningName
-                return .order(
-                    .clone(ClonePlan(source: source, systemIdentifier: system, configuration: configuration)))
-            }),
-        Rule(
-            name: "stop-for-clone", why: "A directory is replaced only while nothing runs in it.",
-            applies: { $0.data.state == .cloning && $0.isAlive },
-            action: { .order(.stop(bound: $0.settings.stopTimeout)) }),
-        Rule(
-            name: "await-clone", why: "The next attempt waits for its time, or for its source.",
-            applies: { $0.data.state == .cloning },
-            action: { .wait($0.failureText ?? "waiting for the primary to copy from") }),
-        Rule(
-            name: "mark-cloning",
-            why: "The record says that the data does not count before the first byte changes.",
-            applies: { node in
-                (node.data.state == .none && node.postgresState == .absent) || node.data.state == .rewinding
-                    || (node.postgresState == .absent && node.data.state != .cloning)
-            },
-            action: { node in .write(node.cloningRecord) }),
+    /// Rejoining (protocol: Rejoining). Every start is with the gate closed, so that where the own log ends
+    /// is known before anything is received.
+    static let settling: [Rule] = [
         Rule(
             name: "await-standby", why: "Replaying the local log comes first.",
             applies: { $0.postgresState != .standby },
@@ -86,19 +29,9 @@ extension Rule {
             action: { node in
                 .wait("waiting for the word of \(node.document?.primary?.member.name ?? "the primary")")
             }),
-        Rule(
-            name: "diverged",
-            why: "WAL that is not part of the history can't be taken back: the data is replaced.",
-            applies: { node in
-                guard node.postgres?.gate == .closed, let settled = node.postgres?.settled,
-                    let document = node.document
-                else { return false }
-                switch document.standing(of: settled) {
-                case .diverged, .unknown: return true
-                case .current, .ancestor: return false
-                }
-            },
-            action: { node in .write(node.cloningRecord) }),
+    ]
+
+    static let following: [Rule] = [
         Rule(
             name: "ahead-of-primary",
             why: "A primary that went back in time must not be followed, nor this data wiped.",
@@ -177,18 +110,6 @@ extension Node {
         return raft.leader == nil && now - max(raft.lastHeard, startedAt) < raft.timings.promise * 3
     }
 
-    var cloningRecord: DataRecord {
-        var record = data
-        record.state = .cloning
-        record.intent = .standby
-        return record
-    }
-
-    var isSourceReachable: Bool {
-        guard let beacon = freshBeacon else { return false }
-        return beacon.primary?.member == document?.primary?.member && beacon.opened
-    }
-
     /// The primary on record was heard to write within a lease.
     var hasPrimaryWord: Bool {
         guard let word = freshBeacon?.primary, let primary = document?.primary else { return false }
@@ -227,13 +148,6 @@ extension Node {
         joiningMark = JoiningMark(term: beacon.term, position: position)
     }
 
-    mutating func concludeClone(_ outcome: PostgresOutcome) {
-        guard outcome.result == .done, data.state == .cloning else { return }
-        var record = data
-        record.state = .joining
-        write(record)
-    }
-
     mutating func concludeStop(_ outcome: PostgresOutcome) {
         guard outcome.result == .done else {
             if handover != nil {
@@ -255,7 +169,7 @@ extension Node {
         switch outcome.result {
         case .promoted(let timeline, let switchLSN): reign?.promoted = (timeline, switchLSN)
         case .done: reign?.promotionFailed = true
-        case .failed: failPromotion()
+        case .failed, .impossible: failPromotion()
         }
     }
 

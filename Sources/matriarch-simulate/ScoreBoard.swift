@@ -13,6 +13,8 @@ final class ScoreBoard: Sendable {
         var promotions = 0
         var acknowledgedWrites = 0
         var lostWrites = 0
+        var clones = 0
+        var rewinds = 0
     }
 
     private struct State {
@@ -34,6 +36,8 @@ final class ScoreBoard: Sendable {
             state.result.promotions += outcome.promotions
             state.result.acknowledgedWrites += outcome.acknowledgedWrites
             state.result.lostWrites += outcome.lostWrites
+            state.result.clones += outcome.clones
+            state.result.rewinds += outcome.rewinds
             if let violation = outcome.violation {
                 state.result.violations.append(violation)
                 print("FAILED \(violation)")

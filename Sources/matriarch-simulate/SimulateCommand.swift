@@ -59,7 +59,8 @@ enum SimulateCommand {
             "# \(seconds(outcome.length)) s simulated, \(ratio(outcome.length, nanoseconds)) times real "
                 + "time: \(outcome.events) events, \(outcome.faults) faults, "
                 + "\(outcome.promotions) promotions, "
-                + "\(outcome.acknowledgedWrites) writes acknowledged, \(outcome.lostWrites) lost")
+                + "\(outcome.acknowledgedWrites) writes acknowledged, \(outcome.lostWrites) lost, "
+                + "\(outcome.rewinds) rewinds, \(outcome.clones) clones")
     }
 
     private static func many(_ plan: inout Arguments) -> Int32 {
@@ -83,7 +84,8 @@ enum SimulateCommand {
             "# \(seconds(result.length)) s simulated in \(spent / 1_000_000) ms, "
                 + "\(ratio(result.length, spent)) times real time on \(plan.jobs) threads: "
                 + "\(result.events) events, \(result.faults) faults, \(result.promotions) promotions, "
-                + "\(result.acknowledgedWrites) writes acknowledged, \(result.lostWrites) lost")
+                + "\(result.acknowledgedWrites) writes acknowledged, \(result.lostWrites) lost, "
+                + "\(result.rewinds) rewinds, \(result.clones) clones")
         print("\(result.passed) passed, \(result.violations.count) failed")
         return result.violations.isEmpty ? 0 : 1
     }

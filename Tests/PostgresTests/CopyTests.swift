@@ -68,7 +68,7 @@ import Testing
                 #expect(outcome.reason?.contains("called off") == true)
                 #expect(outcome.report.systemIdentifier == before)
                 for path in [
-                    b.site.unfinishedDirectory, b.site.previousDirectory, b.directory.file("clone.pgpass"),
+                    b.site.unfinishedDirectory, b.site.previousDirectory, b.directory.file("copy.pgpass"),
                 ] {
                     #expect(!Files.exists(path))
                 }

@@ -80,6 +80,9 @@ enum EffectText {
             "follow \(upstream.member) on timeline \(upstream.timeline) as \(upstream.applicationName)"
         case .promote(let plan): "promote on timeline \(plan.timeline), skip \(plan.skip)"
         case .clone(let plan): "clone \(plan.source.member) as \(plan.source.applicationName)"
+        case .rewind(let plan):
+            "rewind to \(plan.source.member) as \(plan.source.applicationName), \(plan.divergence);"
+                + " siblings \(names(plan.siblings.map(\.member)))"
         case .configure(let configuration):
             "configure as \(configuration.isPrimary ? "primary" : "standby"),"
                 + " slots \(configuration.slots.map { String($0.dropFirst(10).prefix(1)) })"

@@ -141,8 +141,11 @@ extension Stage {
         }
         let (job, order) = orders.remove(at: place)
         var result = PostgresOutcome.Result.done
-        if let reason = command["failed"] { result = .failed(spaced(reason)) } else { succeed(order) }
-        if case .promote(let plan) = order, command["failed"] == nil {
+        let didFail = command["failed"] != nil || command["impossible"] != nil
+        if let reason = command["failed"] { result = .failed(spaced(reason)) }
+        if let reason = command["impossible"] { result = .impossible(spaced(reason)) }
+        if !didFail { succeed(order) }
+        if case .promote(let plan) = order, !didFail {
             let position = postgres.settled ?? Position(timeline: 1, lsn: .zero)
             result = .promoted(timeline: plan.timeline, switchLSN: position.lsn)
             postgres.position = Position(timeline: plan.timeline, lsn: position.lsn)
@@ -154,7 +157,7 @@ extension Stage {
             postgres.settled = nil
         }
         postgres = try Words(command).report(from: postgres, at: now)
-        tellGuardOfProcess(after: order, didFail: command["failed"] != nil)
+        tellGuardOfProcess(after: order, didFail: didFail)
         pending.append(.postgresFinished(job, PostgresOutcome(result: result, report: postgres)))
         feed(.tick)
     }
@@ -186,6 +189,7 @@ extension Stage {
             postgres.streamingName = upstream.applicationName
         case .promote: postgres.state = .primary
         case .clone(let plan): (postgres.state, postgres.systemIdentifier) = (.stopped, plan.systemIdentifier)
+        case .rewind: (postgres.state, postgres.settled) = (.stopped, nil)
         case .configure, .checkpoint, .examine: break
         }
     }
@@ -233,7 +237,8 @@ extension Stage {
         }
         let word = LeaderWord(
             from: from, term: term(command), opened: command.has("opened"),
-            position: try command["at"].map(words.position), repeatAt: now)
+            position: try command["at"].map(words.position),
+            lacksCheckpoint: command.has("no-checkpoint"), repeatAt: now)
         let version = entry?.version ?? node?.hard.acceptedVersion ?? .none
         say(word, version: version, entry: entry, final: nil, isCommitted: !command.has("uncommitted"))
         feed(.tick)

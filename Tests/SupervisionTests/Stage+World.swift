@@ -8,6 +8,8 @@ struct LeaderWord {
     var term: Term
     var opened: Bool
     var position: Position?
+    /// The primary has not made a checkpoint on its timeline yet.
+    var lacksCheckpoint = false
     var repeatAt: Instant
 }
 
@@ -115,6 +117,7 @@ extension Stage {
         var beacon = Beacon(term: word.term, sequence: sequence)
         if word.opened { beacon.primary = (newer ?? node?.document)?.primary }
         beacon.opened = word.opened
+        beacon.checkpointTimeline = word.lacksCheckpoint ? nil : beacon.primary?.timeline
         beacon.position = word.position
         beacon.final = final
         return beacon
@@ -128,6 +131,11 @@ extension Stage {
         switch effect {
         case .postgres(_, .clone):
             expect(disk.data.state == .cloning, "a clone is ordered before the record of it is on disk")
+        case .postgres(_, .rewind(let plan)):
+            expect(disk.data.state == .rewinding, "a rewind is ordered before the record of it is on disk")
+            expect(guardian?.isPostgresAlive == false, "a rewind is ordered while Postgres lives")
+            expect(word?.lacksCheckpoint == false, "a rewind is ordered before the primary's checkpoint")
+            expect(plan.divergence.fork.lsn < plan.divergence.end.lsn, "nothing is to be rewound")
         case .postgres(_, .initialize(let attempt, _)):
             expect(
                 disk.data.intent == .founding(attempt: attempt),

@@ -85,7 +85,7 @@ struct Words {
         }
         guard let place = document.lineages.firstIndex(where: { $0.timeline == timeline }) else { return }
         document.lineages[place].status = command.has("reserved") ? .reserved : .open
-        if command.has("reserved") { document.lineages[place].switchLSN = nil }
+        document.lineages[place].switchLSN = command.has("reserved") ? nil : LSN(UInt64(timeline) << 8)
         document.lineages[place].startLSN = command["start"].flatMap { LSN($0) }
     }
 

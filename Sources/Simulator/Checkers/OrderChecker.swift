@@ -8,6 +8,9 @@ struct OrderChecker: Checker {
     let sights: [Sight] = [.order]
 
     mutating func observe(_ seen: Observation, in world: World) -> String? {
+        if case .rewinding(let machine, let source, let divergence) = seen {
+            return rewinding(machine, source, divergence, world)
+        }
         guard case .ordered(let machine, let order) = seen, let node = machine.agent.node else { return nil }
         switch order {
         case .follow(let upstream):
@@ -16,7 +19,9 @@ struct OrderChecker: Checker {
             else { return "\(machine.id) follows \(upstream.member), which no committed document names" }
             return nil
         case .promote(let plan): return promote(plan, node, machine)
-        case .clone(let plan): return clone(plan, node, machine)
+        case .clone(let plan):
+            return copy(plan.source, .cloning, node, machine)
+        case .rewind(let plan): return copy(plan.source, .rewinding, node, machine)
         case .initialize(let attempt, _):
             guard node.document?.founding == Founding(attempt: attempt, member: machine.id),
                 node.document?.systemIdentifier == nil
@@ -39,19 +44,42 @@ struct OrderChecker: Checker {
         return nil
     }
 
-    private func clone(_ plan: ClonePlan, _ node: Node, _ machine: Machine) -> String? {
+    private func copy(
+        _ source: Upstream, _ state: DataState, _ node: Node, _ machine: Machine
+    ) -> String? {
         guard let document = node.document, document.member(machine.id) != nil else {
-            return "\(machine.id) clones and is no member"
+            return "\(machine.id) is \(state) and is no member"
         }
-        guard machine.agent.durable.data.state == .cloning else {
-            return "\(machine.id) clones before its record on disk says so"
+        guard machine.agent.durable.data.state == state else {
+            return "\(machine.id) is \(state) before its record on disk says so"
         }
-        guard document.hasOpenPrimary, document.primary?.member == plan.source.member else {
-            return "\(machine.id) clones \(plan.source.member), which is no open primary"
+        guard document.hasOpenPrimary, document.primary?.member == source.member else {
+            return "\(machine.id) is \(state) from \(source.member), which is no open primary"
         }
         let there = machine.postgres.directory?.systemIdentifier
         guard there == nil || there == document.systemIdentifier else {
             return "\(machine.id) is about to destroy the database of another cluster"
+        }
+        return nil
+    }
+
+    /// The document's word about where a log left the history, against the truth.
+    private func rewinding(
+        _ machine: Machine, _ source: Machine, _ divergence: Divergence, _ world: World
+    ) -> String? {
+        guard let mine = machine.postgres.directory?.log, let theirs = source.postgres.directory?.log else {
+            return "\(machine.id) is rewound without data"
+        }
+        guard world.wal.position(of: mine) == divergence.end else {
+            return "\(machine.id) is rewound from \(divergence.end), and its log ends at "
+                + "\(world.wal.position(of: mine))"
+        }
+        if world.wal.contains(mine, in: theirs) {
+            return "\(machine.id) is rewound though it holds nothing that \(source.id) does not"
+        }
+        let kept = world.wal.prefix(of: mine, upTo: divergence.fork.lsn)
+        guard world.wal.contains(kept, in: theirs) else {
+            return "\(machine.id) keeps WAL up to \(divergence.fork) that \(source.id) does not have"
         }
         return nil
     }
