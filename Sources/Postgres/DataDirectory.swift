@@ -39,6 +39,15 @@ enum DataDirectory {
         }
     }
 
+    /// Also refuses what nobody may start, whatever the state file says.
+    static func checkForStart(_ site: PostgresSite) throws {
+        try check(site)
+        if Files.exists(site.tornMarker) {
+            throw PostgresError.refused(
+                site.dataDirectory, "a rewind of it was interrupted: it must be copied anew")
+        }
+    }
+
     /// "15", from "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)".
     static func binaryVersion(_ site: PostgresSite) throws -> String {
         let text = try site.run("postgres", ["--version"], limit: 10)

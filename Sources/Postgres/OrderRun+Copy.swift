@@ -145,12 +145,14 @@ extension OrderRun {
     /// Puts the copy in the old directory's place. A crash in between leaves no data directory, or the old
     /// one: the record says "cloning" either way, and it is done again.
     private func install() throws {
-        if Files.exists(site.previousDirectory) || DataDirectory.isAbsent(site) {
-            // What is here now is an unproven copy, or nothing: the one worth keeping is kept already.
+        let isWorthless = DataDirectory.isAbsent(site) || Files.exists(site.tornMarker)
+        if isWorthless || Files.exists(site.previousDirectory) {
+            // An unproven copy, torn data or nothing: what is worth keeping is kept already.
             try Files.removeTree(site.dataDirectory)
         } else {
             try Files.renameDurably(site.dataDirectory, to: site.previousDirectory)
         }
         try Files.renameDurably(site.unfinishedDirectory, to: site.dataDirectory)
+        try Files.removeDurably(site.tornMarker)
     }
 }

@@ -11,6 +11,7 @@ extension OrderRun {
     func rewind(_ plan: RewindPlan) throws {
         let doing = "rewinding to \(plan.source.member)"
         try requireStopped(doing)
+        if Files.exists(site.tornMarker) { throw Impossible("\(doing): an earlier rewind was interrupted") }
         let lock = try Files.lockDirectory(site.dataDirectory)
         defer { withExtendedLifetime(lock) {} }
         let control = try checkTarget(plan, doing)
@@ -25,10 +26,12 @@ extension OrderRun {
         try keepWAL(before: plan.divergence.fork.lsn, control.segmentBytes)
         let begin = try fetcher.position(of: plan.source)
         try cancellation.check(doing)
+        try Files.replaceDurably(site.tornMarker, [])
         do {
             _ = try copying("pg_rewind", arguments(plan) + ["--progress"], from: plan.source, doing)
             try complete(plan, fetcher, since: begin, doing)
             try putBack(own)
+            try Files.removeDurably(site.tornMarker)
         } catch {
             throw Impossible("\(error)")
         }

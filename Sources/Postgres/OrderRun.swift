@@ -77,7 +77,7 @@ struct OrderRun {
             }
             return
         }
-        try DataDirectory.check(site)
+        try DataDirectory.checkForStart(site)
         try gate.close()
         try Files.removeDurably(site.data("recovery.signal"))
         try Files.replaceDurably(site.standbySignal, [])
@@ -104,7 +104,7 @@ struct OrderRun {
         guard state.epoch != nil else {
             throw PostgresError.refused("starting the primary", "the guard is not armed")
         }
-        try DataDirectory.check(site)
+        try DataDirectory.checkForStart(site)
         try gate.close()
         try prepareStart(configuration)
         for name in ["standby.signal", "recovery.signal"] { try Files.removeDurably(site.data(name)) }

@@ -43,6 +43,8 @@ public struct PostgresSite: Hashable, Sendable {
     /// A copy, or a first database, that is being made; whatever is found in it at the start is left over.
     var unfinishedDirectory: String { dataDirectory + ".unfinished" }
 
+    /// There while the data directory is neither the old nor the new data, for whoever knows nothing else.
+    var tornMarker: String { dataDirectory + ".rewinding" }
     /// WAL that this member gave up in failovers, for people; never read by the agent.
     var divergedDirectory: String { dataDirectory + ".diverged" }
     /// WAL from before a fork while a rewind is under way.

@@ -244,6 +244,7 @@ final class Survey {
         guard !DataDirectory.isAbsent(site) else { return PostgresReport(state: .absent, takenAt: Self.now) }
         var report = PostgresReport(state: .stopped, takenAt: Self.now)
         report.foundingMarker = foundingMarker
+        report.isTorn = Files.exists(site.tornMarker)
         do {
             try checkOnce()
             let control = try controlData()

@@ -226,6 +226,7 @@ final class PostgresModel {
         guard let directory else { return report }
         report.systemIdentifier = directory.systemIdentifier
         report.foundingMarker = directory.marker
+        report.isTorn = directory.isTorn
         report.checkpointTimeline = directory.checkpointTimeline
         report.version = "15.18"
         guard let server else {

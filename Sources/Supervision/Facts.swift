@@ -28,6 +28,8 @@ public struct PostgresReport: Hashable, Codable, Sendable {
     public var systemIdentifier: UInt64?
     /// Set when the data directory can't be used: another major version, another owner, torn files.
     public var unusable: String?
+    /// A rewind of the data directory was interrupted: it must not be started, only replaced.
+    public var isTorn = false
     /// The attempt marker of an unfinished founding found in the data directory.
     public var foundingMarker: Term?
     public var gate: Gate

@@ -52,7 +52,7 @@ extension Node {
     var canReopen: Bool {
         guard isLeader, isPrimaryOnRecord, hasOpenLineage, let document, let primary = document.primary,
             primary.epoch < raft.term, data.state == .valid, postgresState == .stopped,
-            postgres?.unusable == nil
+            postgres?.unusable == nil, postgres?.isTorn != true
         else { return false }
         guard let position = postgres?.settled ?? postgres?.position else { return false }
         return position.timeline == primary.timeline && unpromotable == nil && !mayHaveGoneBack(position)
@@ -172,6 +172,7 @@ extension Node {
         if record.neverLeads { return "tagged nofailover" }
         if guardian == nil { return "the guard does not answer" }
         if let unusable = postgres?.unusable { return unusable }
+        if postgres?.isTorn == true { return "a rewind of its data was interrupted" }
         if stopping { return "being stopped" }
         if unfitUntil > now { return "a promotion failed here a moment ago" }
         if document.systemIdentifier == nil { return nil }

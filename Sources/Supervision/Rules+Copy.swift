@@ -61,7 +61,7 @@ extension Rule {
             }),
         Rule(
             name: "torn-rewind", why: "What a rewind was interrupted in is neither the old nor the new data.",
-            applies: { $0.data.state == .rewinding },
+            applies: { $0.data.state == .rewinding || $0.postgres?.isTorn == true },
             action: { .giveUp($0.cloningRecord, "a rewind was interrupted: the data is copied anew") }),
         Rule(
             name: "mark-cloning",

@@ -96,7 +96,9 @@ extension Node {
 
     /// Data that Postgres can be started on as a standby.
     var hasUsableData: Bool {
-        guard data.state == .valid || data.state == .joining, postgres?.unusable == nil else { return false }
+        guard data.state == .valid || data.state == .joining, postgres?.unusable == nil,
+            postgres?.isTorn != true
+        else { return false }
         return !waitsToReopen
     }
 

@@ -153,6 +153,7 @@ struct Words {
         report.checkpointTimeline = try optional("checkpoint") ?? report.checkpointTimeline
         if let text = command["unusable"] { report.unusable = String(text.map { $0 == "_" ? " " : $0 }) }
         if let text = command["unpromotable"] { report.unpromotable = text }
+        if command.has("torn") { report.isTorn = true }
         return report
     }
 
