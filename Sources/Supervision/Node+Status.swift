@@ -14,17 +14,23 @@ extension Node {
         report.timeline = document.primary?.timeline
         report.switchoverTo = document.switchover?.target.name
         report.synchronous = .init(mode: document.durability.mode.rawValue, standbys: [], need: 0)
+        report.primary = openPrimary?.name
         if isOpen {
-            report.primary = me.name
             report.writable = writableUntil.map { now < $0 } ?? false
             report.reason = report.reason ?? writesStandStill
             report.leaseLeftMilliseconds = guardian.map { max(0, ($0.deadline - now).milliseconds) }
-        } else if let beacon = freshBeacon, beacon.opened, let primary = beacon.primary, !isLeader {
-            report.primary = primary.member.name
-            report.writable = beacon.writable
+        } else if openPrimary != nil {
+            report.writable = freshBeacon?.writable ?? false
         }
         report.members = document.members.map { line($0, document, report.primary, at: now) }
         return report
+    }
+
+    /// Who takes writes, by this node's own doors or by the fresh word of the leader.
+    public var openPrimary: MemberID? {
+        if isOpen { return me }
+        guard let beacon = freshBeacon, beacon.opened, !isLeader else { return nil }
+        return beacon.primary?.member
     }
 
     private func line(

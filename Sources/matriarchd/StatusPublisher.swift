@@ -5,13 +5,13 @@ import Supervision
 
 /// Turns the node's view into the one immutable report that checks, `status` and the page are answered from.
 final class StatusPublisher {
-    /// Steps that come faster than this are published together, in nanoseconds.
-    private static let interval: Int64 = 50_000_000
+    /// So many parts of a lease may pass before news that change no answer are published.
+    private static let partsOfLease: Int64 = 20
 
     let published: Published<HTTPReport>
     private let readyLag: UInt64
     private var last: Int64 = 0
-    private var lastStatus: StatusReport?
+    private var lastOutline: Outline?
     private var lastNotice = ""
     var credentials: CredentialFiles
 
@@ -22,14 +22,37 @@ final class StatusPublisher {
     }
 
     func publish(_ node: Node, at now: Instant) {
-        let status = node.status(at: now)
-        let changed = status.writable != lastStatus?.writable || status.primary != lastStatus?.primary
-        guard changed || now.nanoseconds - last >= StatusPublisher.interval else { return }
+        let lease = node.document?.lease ?? node.settings.lease
+        let outline = Outline(node)
+        let interval = (lease / StatusPublisher.partsOfLease).nanoseconds
+        guard outline != lastOutline || now.nanoseconds - last >= interval else { return }
         last = now.nanoseconds
-        lastStatus = status
+        lastOutline = outline
+        let status = node.status(at: now)
         published.value = report(node, status, now)
         if let document = node.document { credentials.follow(document.credentials) }
         tell(status)
+    }
+
+    /// What is published at once when it changes: cheap to ask for after each step.
+    private struct Outline: Hashable {
+        var primary: MemberID?
+        var isWritable: Bool
+        var leader: MemberID?
+        var term: Term
+        var version: Version?
+        var decision: Decision
+        var isStreaming: Bool
+
+        init(_ node: Node) {
+            primary = node.openPrimary
+            isWritable = node.writableUntil != nil
+            leader = node.leader
+            term = node.term
+            version = node.hard.committed?.version
+            decision = node.decision
+            isStreaming = node.isStreaming
+        }
     }
 
     private func report(_ node: Node, _ status: StatusReport, _ now: Instant) -> HTTPReport {
