@@ -72,7 +72,7 @@ public struct ClusterSecret: Sendable {
                 throw error
             }
         } catch let error as SystemError {
-            throw SecretError(path: path, problem: error.code == EEXIST ? .exists : .unwritable(error.reason))
+            throw SecretError(path: path, problem: .ofWriting(error))
         } catch {
             throw SecretError(path: path, problem: .unwritable("\(error)"))
         }
@@ -161,11 +161,21 @@ public struct SecretError: Error, Equatable, Sendable, CustomStringConvertible {
         case missing, exists, notAFile, noHeader, notHexadecimal
         case unreadable(String)
         case unwritable(String)
+        /// This user may not write there.
+        case notPermitted(String)
         case owner(UInt32, rightful: UInt32)
         case mode(UInt32)
         case version(String)
         /// The number of hexadecimal digits found.
         case length(Int)
+
+        static func ofWriting(_ error: SystemError) -> Problem {
+            switch error.code {
+            case EEXIST: .exists
+            case EACCES, EPERM, EROFS: .notPermitted(error.reason)
+            default: .unwritable(error.reason)
+            }
+        }
     }
 
     public let path: String
@@ -183,6 +193,8 @@ public struct SecretError: Error, Equatable, Sendable, CustomStringConvertible {
         case .noHeader: "must begin with the line \"\(ClusterSecret.header)\"; is this the right file?"
         case .notHexadecimal: "must hold only hexadecimal digits after its first line"
         case .unreadable(let reason): "cannot be read: \(reason); must be readable by the user of the agent"
+        case .notPermitted(let reason):
+            "may not be written by this user: \(reason); run it as root, or name another file with --output"
         case .unwritable(let reason): "cannot be written: \(reason)"
         case .owner(let owner, let rightful):
             "belongs to user \(owner); must belong to user \(rightful), who runs this, or to root"

@@ -11,6 +11,7 @@ extension Node {
         noteOpening()
         noteFollowing()
         watchWrites()
+        callAPerson()
         tellNews()
         if let route = currentRoute(), route != lastRoute {
             lastRoute = route
@@ -80,6 +81,14 @@ extension Node {
         var dataState: DataState
         var unfit: String?
         var leader: MemberID
+    }
+
+    /// What no rule can mend is said once, as an alarm, and not only to those who ask for the status.
+    private mutating func callAPerson() {
+        let trouble = foreignSystem ?? postgres?.unusable
+        guard trouble != lastTrouble else { return }
+        lastTrouble = trouble
+        if let trouble { record(.init("data-unusable", .alarm, "\(me): \(trouble)")) }
     }
 
     private mutating func noteFollowing() {

@@ -65,6 +65,7 @@ public struct Node: Sendable {
     var lastNews: News?
     var lastFitness = Fitness.unfit
     var writes = WriteProof()
+    var lastTrouble: String?
     var beaconSequence: UInt64 = 0
     /// When a leader other than this member was last heard; the failure lies after it.
     var lastLeaderWord: Instant

@@ -62,6 +62,7 @@ enum CommandLineProgram {
             return .done
         } catch {
             StandardOutput.complain("matriarch: \(error)\n")
+            if case .notPermitted = error.problem { return .notPermitted }
             return .refused
         }
     }

@@ -40,16 +40,6 @@ struct StatusCommand {
 }
 
 struct MemberListCommand {
-    private struct Line: Codable {
-        var name: String
-        var address: String
-        var region: String
-        var kind: String
-        var voter: Bool
-        var incarnation: Int
-        var tags: [String]
-    }
-
     let conversation: Conversation
 
     init(_ conversation: Conversation) { self.conversation = conversation }
@@ -60,7 +50,9 @@ struct MemberListCommand {
             if conversation.invocation.wantsJSON {
                 return StandardOutput.say(String(decoding: json, as: UTF8.self) + "\n")
             }
-            let lines = (try? JSONDecoder().decode([Line].self, from: Data(json))) ?? []
+            guard let lines = try? JSONDecoder().decode([MemberLine].self, from: Data(json)) else {
+                return StandardOutput.complain("matriarch: the agent's list of members can't be read\n")
+            }
             let rows = lines.map { line in
                 [
                     line.name, line.address, line.region, line.kind, line.voter ? "voter" : "learner",
@@ -74,21 +66,6 @@ struct MemberListCommand {
 }
 
 struct EventsCommand {
-    private struct Event: Codable {
-        struct Phase: Codable {
-            var name: String
-            var milliseconds: Double
-        }
-
-        var time: String
-        var term: UInt64
-        var node: String
-        var kind: String
-        var text: String
-        var rule: String?
-        var phases: [Phase]
-    }
-
     let conversation: Conversation
 
     init(_ conversation: Conversation) { self.conversation = conversation }
@@ -104,12 +81,12 @@ struct EventsCommand {
                 if conversation.invocation.wantsJSON {
                     return StandardOutput.say(String(decoding: json, as: UTF8.self) + "\n")
                 }
-                if let event = try? JSONDecoder().decode(Event.self, from: Data(json)) { show(event) }
+                if let event = try? JSONDecoder().decode(LoggedEvent.self, from: Data(json)) { show(event) }
             }
         }
     }
 
-    private func show(_ event: Event) {
+    private func show(_ event: LoggedEvent) {
         let phases = event.phases.map { " \($0.name) \(Int($0.milliseconds.rounded())) ms" }.joined(
             separator: ",")
         let tail = phases.isEmpty ? "" : " [\(phases.dropFirst())]"

@@ -70,26 +70,9 @@ final class ControlDesk: ControlServerDelegate {
         server?.finish(id, .done)
     }
 
-    /// A member as people list them; its passwords stay in the document.
-    private struct MemberLine: Codable {
-        var name: String
-        var address: String
-        var region: String
-        var kind: String
-        var voter: Bool
-        var incarnation: Int
-        var tags: [String]
-    }
-
     private func members(_ id: ControlRequestID) {
         let document = agent.node.document
-        let lines = (document?.members ?? []).map { member in
-            MemberLine(
-                name: member.id.name, address: member.address, region: member.region,
-                kind: member.kind.rawValue,
-                voter: document?.voters.contains(member.id) ?? false, incarnation: member.incarnation,
-                tags: member.tags)
-        }
+        let lines = document.map { document in document.members.map { MemberLine($0, of: document) } } ?? []
         reply(id, lines)
     }
 

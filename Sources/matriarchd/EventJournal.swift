@@ -1,30 +1,7 @@
-import Consensus
+import Control
 import FoundationEssentials
 import Platform
 import Supervision
-
-/// An event with the date that people read.
-struct LoggedEvent: Codable, Hashable {
-    var time: String
-    var term: Term
-    var node: String
-    var kind: String
-    var level: String
-    var text: String
-    var rule: String?
-    var phases: [EventRecord.Phase]
-
-    init(_ record: EventRecord) {
-        time = WallClock.iso8601()
-        term = record.term
-        node = record.member.name
-        kind = record.kind
-        level = record.level.rawValue
-        text = record.text
-        rule = record.rule
-        phases = record.phases
-    }
-}
 
 /// The node's own history: the newest in memory, the rest in two files that take turns (`matriarch events`).
 final class EventJournal {

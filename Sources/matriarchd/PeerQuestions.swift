@@ -1,4 +1,5 @@
 import Consensus
+import Control
 import FoundationEssentials
 import Platform
 import Supervision

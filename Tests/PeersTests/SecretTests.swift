@@ -67,6 +67,13 @@ import Testing
         #expect(try ClusterSecret.load(path).keyIdentity == before.keyIdentity)
     }
 
+    @Test func `who may not write a secret is told so`() throws {
+        // Nobody makes files there, not even root.
+        let error = #expect(throws: SecretError.self) { try ClusterSecret.create("/sys/matriarch.secret") }
+        guard case .notPermitted = error?.problem else { throw try #require(error) }
+        #expect(error?.description.contains("--output") == true)
+    }
+
     @Test(arguments: [0o640, 0o604, 0o660, 0o666, 0o610] as [mode_t])
     func `a secret that others may read is refused`(mode: mode_t) throws {
         let path = "\(directory)/a"
