@@ -50,10 +50,15 @@ public enum ArgumentParser {
         if let flag = given.first(where: { entry.flag($0.name) == nil }) {
             throw usage("--\(flag.name): '\(typed)' has no such flag", entry)
         }
-        if let surplus = extra.first ?? beyond.first {
-            throw usage("'\(surplus)' is more than '\(typed)' takes", entry)
+        var rest = extra + beyond
+        let word = entry.operand == nil || rest.isEmpty ? nil : rest.removeFirst()
+        if let surplus = rest.first { throw usage("'\(surplus)' is more than '\(typed)' takes", entry) }
+        if let operand = entry.operand, operand.isRequired, word?.isEmpty ?? true {
+            throw usage("\(typed): \(operand.value) is missing", entry)
         }
-        return .run(try invocation(entry, typed, given))
+        var invocation = try invocation(entry, typed, given)
+        if let operand = entry.operand { invocation.arguments[operand.key] = word }
+        return .run(invocation)
     }
 
     // MARK: Words and flags

@@ -16,6 +16,22 @@ public struct CommandFlag: Hashable, Sendable {
     var usage: String { "--\(name)" + (value.map { " \($0)" } ?? "") }
 }
 
+/// A word that follows a command's name: `matriarch member remove NODE`.
+public struct CommandOperand: Hashable, Sendable {
+    /// `NODE`.
+    public let value: String
+    public let isRequired: Bool
+
+    init(_ value: String, required: Bool = true) {
+        self.value = value
+        isRequired = required
+    }
+
+    /// Under which name it travels with the flags; no command has a flag of that name, too.
+    public var key: String { value.lowercased() }
+    var usage: String { isRequired ? value : "[\(value)]" }
+}
+
 /// A command of `matriarch`: the one truth for its parser, its help and the agent's check of permissions.
 public struct CommandEntry: Hashable, Sendable {
     public enum Place: Hashable, Sendable {
@@ -39,6 +55,25 @@ public struct CommandEntry: Hashable, Sendable {
     public let place: Place
     /// What it may exit with, besides `usage` and `configuration`.
     public let exits: [ExitCode]
+    public let operand: CommandOperand?
+
+    init(
+        name: String, aliases: [String], summary: String, details: String, operand: CommandOperand? = nil,
+        flags: [CommandFlag], isReadOnly: Bool, place: Place, exits: [ExitCode]
+    ) {
+        self.name = name
+        self.aliases = aliases
+        self.summary = summary
+        self.details = details
+        self.operand = operand
+        self.flags = flags
+        self.isReadOnly = isReadOnly
+        self.place = place
+        self.exits = exits
+    }
+
+    /// Whether a request may carry an argument of that name.
+    public func takes(_ argument: String) -> Bool { flag(argument) != nil || operand?.key == argument }
 
     /// The table's flags and the common ones.
     public func flag(_ name: String) -> CommandFlag? {
@@ -54,7 +89,12 @@ public enum CommandTable {
         CommandFlag("help", help: "print this help"),
     ]
 
-    public static let all = [
+    public static let all = cluster + membership + tools
+
+    private static let changing: [ExitCode] = [.done, .refused, .unreachable, .tryAgain, .notPermitted]
+    private static let noWait = CommandFlag("no-wait", help: "return once it has begun")
+
+    private static let cluster = [
         CommandEntry(
             name: "status", aliases: [], summary: "Show the cluster and its members.",
             details: "One line per member, above it who leads, the synchronous state and the lease.",
@@ -70,15 +110,45 @@ public enum CommandTable {
             flags: [
                 CommandFlag("to", "NODE", help: "the member to promote; the best one when left out"),
                 CommandFlag("dry-run", help: "only say what would be done"),
-                CommandFlag("no-wait", help: "return once the hand-over has begun"),
+                noWait,
             ],
-            isReadOnly: false, place: .leader,
-            exits: [.done, .refused, .unreachable, .tryAgain, .notPermitted]),
+            isReadOnly: false, place: .leader, exits: changing),
+    ]
+
+    private static let membership = [
         CommandEntry(
             name: "member list", aliases: [], summary: "List the members.",
             details: "Name, region, address and part of each member, as the cluster document has them.",
             flags: [], isReadOnly: true, place: .agent,
             exits: [.done, .refused, .unreachable, .notPermitted]),
+        CommandEntry(
+            name: "member remove", aliases: [], summary: "Take a member out of the cluster for good.",
+            details: """
+                Its vote goes to others where there are any, its slot is dropped, its replication ended. A
+                node that was removed stops its Postgres and is not let in again; its data stays where it
+                is. Refused for the primary, and where no majority of the voters would be left.
+                """,
+            operand: CommandOperand("NODE"), flags: [noWait], isReadOnly: false, place: .leader,
+            exits: changing),
+        CommandEntry(
+            name: "member promote-voter", aliases: [], summary: "Give a member a vote.",
+            details: """
+                The number of voters stays odd, since one more bears no more failures. A new member of the
+                primary region gets its vote by itself; this is for one whose vote was taken.
+                """,
+            operand: CommandOperand("NODE"), flags: [noWait], isReadOnly: false, place: .leader,
+            exits: changing),
+        CommandEntry(
+            name: "member demote-voter", aliases: [], summary: "Take a member's vote.",
+            details: """
+                It goes on holding a copy. Another member votes in its place where there is one; else one more
+                gives its vote back, so that the number stays odd. Who does not vote is not promoted.
+                """,
+            operand: CommandOperand("NODE"), flags: [noWait], isReadOnly: false, place: .leader,
+            exits: changing),
+    ]
+
+    private static let tools = [
         CommandEntry(
             name: "events", aliases: [], summary: "Show what happened, merged over all members.",
             details: "Each failover with its phases and the time that each took.",

@@ -224,7 +224,7 @@ public final class ControlServer {
         guard let entry = CommandTable.entry(request.command), entry.place != .program else {
             return finish(id, .usage, reason: "\(request.command): the agent has no such command")
         }
-        if let flag = request.arguments.keys.sorted().first(where: { entry.flag($0) == nil }) {
+        if let flag = request.arguments.keys.sorted().first(where: { !entry.takes($0) }) {
             return finish(id, .usage, reason: "--\(flag): '\(entry.name)' has no such flag")
         }
         let uid = client.credentials.uid

@@ -23,7 +23,8 @@ public enum HelpText {
     /// What `matriarch COMMAND --help` prints.
     public static func help(for entry: CommandEntry) -> String {
         let names = ([entry.name] + entry.aliases).map { "matriarch \($0)" }
-        let flags = entry.flags.map { "[\($0.usage)]" }.joined(separator: " ")
+        let words = (entry.operand.map { [$0.usage] } ?? []) + entry.flags.map { "[\($0.usage)]" }
+        let flags = words.joined(separator: " ")
         let usage = names.map { "usage: \($0)" + (flags.isEmpty ? "" : " \(flags)") }.joined(separator: "\n")
         let codes = (entry.exits + [.usage, .configuration]).sorted { $0.rawValue < $1.rawValue }
         return """

@@ -70,6 +70,12 @@ final class Agent {
 
     func forgetBoot() { promise = nil }
 
+    /// The disk is another one.
+    func forgetEverything() {
+        durable = DurableState(instance: machine.settings.member.instance, member: machine.id)
+        promise = nil
+    }
+
     /// A crash in the middle of writing: any number of the writes that nobody was told of may have reached
     /// the disk.
     private func tearWrites() {

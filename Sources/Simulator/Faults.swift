@@ -3,10 +3,11 @@ import Supervision
 
 /// Brings about the troubles of a swarm, one after the other and often several at once.
 final class Faults {
-    private unowned let world: World
-    private var random: SeededRandom
+    unowned let world: World
+    var random: SeededRandom
     private let kinds: [(fault: Options.Fault, weight: Int)]
     private var joined = 0
+    var moves = 0
     private(set) var count = 0
 
     init(_ world: World) {
@@ -47,7 +48,7 @@ final class Faults {
     }
 
     /// From a tenth of a second to three leases and a half minute, short ones as often as long ones.
-    private func spell() -> Duration {
+    func spell() -> Duration {
         let longest = world.options.lease * 3 + .seconds(30)
         let scale: Double = [0.02, 0.1, 0.3, 1.0].randomElement(using: &random) ?? 1
         return .milliseconds(100) + random.duration(upTo: longest.scaled(by: scale))
@@ -60,10 +61,11 @@ final class Faults {
             bringToMachine(fault)
         case .isolate, .cutOneWay, .cutPair, .halve, .cutReplication, .storm, .swell: bringToNetwork(fault)
         case .switchover, .signal, .stop, .join: ask(fault)
+        case .removeMember, .changeVote, .replaceMachine, .moveMachine: changeMembers(fault)
         }
     }
 
-    private func later(_ delay: Duration, _ action: @escaping () -> Void) {
+    func later(_ delay: Duration, _ action: @escaping () -> Void) {
         world.schedule.add(after: delay, for: nil, action)
     }
 

@@ -142,6 +142,10 @@ public final class Herd {
         boot(member)
     }
 
+    /// An empty machine takes the member's place under its name and address.
+    public func replace(_ member: MemberID) { machine(member).replace() }
+    public func move(_ member: MemberID, to address: String) { machine(member).move(to: address) }
+
     // MARK: people
 
     public func ask(_ command: Command, of member: MemberID) { world.ask(command, of: machine(member)) }

@@ -5,7 +5,7 @@ import Supervision
 final class Machine {
     unowned let world: World
     let index: Int
-    let settings: NodeSettings
+    private(set) var settings: NodeSettings
     let hardware: Process
     var clock: SimulatedClock
     let clockDrift: Int64
@@ -89,6 +89,35 @@ final class Machine {
         postgres.directory = PostgresModel.Directory(
             systemIdentifier: world.random.next() >> 1, log: world.wal.create(timeline: 1), marker: nil,
             checkpointTimeline: 1)
+    }
+
+    /// Another machine takes this one's place under its name: empty disks, a new identity, the same address.
+    func replace() {
+        crash()
+        settings.member.instance = world.freshInstance(of: id)
+        agent.forgetEverything()
+        postgres.directory = nil
+        world.note(self, "replaced by an empty machine")
+        boot()
+    }
+
+    /// The same machine at another address; its agent is started anew to learn of it.
+    func move(to address: String) {
+        agent.die()
+        world.rehost(self, at: address)
+        settings.member.address = address
+        world.note(self, "moves to \(address)")
+        agent.start()
+    }
+
+    /// People mend `peers` where it names an address that is gone; who seeks the herd is started anew.
+    func learnSeed(_ former: String, isNow address: String) {
+        for index in settings.seeds.indices where settings.seeds[index].host == former {
+            settings.seeds[index].host = address
+        }
+        guard let node = agent.node, !node.isInCluster else { return }
+        agent.die()
+        agent.start()
     }
 
     /// How long a durable write that begins now takes.

@@ -24,6 +24,7 @@ public struct Options: Sendable {
         case isolate, cutOneWay, cutPair, halve, cutReplication, storm
         case stallDisk, swell
         case switchover, signal, stop, join
+        case removeMember, changeVote, replaceMachine, moveMachine
     }
 
     public var members = 3

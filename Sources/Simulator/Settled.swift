@@ -15,13 +15,19 @@ enum Settled {
         for machine in world.machines where machine !== primary && !machine.isForeign {
             guard machine.hardware.isAlive else { continue }
             guard machine.agent.process.isRunning else { return "the agent of \(machine.id) does not run" }
+            if document.wasRemoved(machine.agent.sender) {
+                if machine.postgres.isAlive { return "\(machine.id) was removed and its Postgres runs" }
+                continue
+            }
             guard document.member(machine.id) != nil else { return "\(machine.id) is not a member" }
             guard world.isFollowing(machine) else {
                 return "\(machine.id) does not follow: \(machine.agent.node.map { "\($0.decision)" } ?? "")"
             }
         }
         for machine in world.machines
-        where document.member(machine.id) != nil && machine.agent.process.isRunning {
+        where document.instance(of: machine.id) == machine.settings.member.instance
+            && machine.agent.process.isRunning
+        {
             guard case .primary(_, let host, _, let until) = machine.route, machine.now < until,
                 world.machine(at: host) === primary
             else { return "clients do not get through at \(machine.id)" }

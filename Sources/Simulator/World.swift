@@ -70,10 +70,11 @@ final class World {
     private func settings(of id: MemberID, founders: Int?) -> NodeSettings {
         let isElsewhere = options.secondRegion && id == World.names[options.members - 1]
         let member = Member(
-            id: id, instance: "\(id.name)-\(String(random.next(), radix: 36))", address: "\(id.name).herd",
+            id: id, instance: freshInstance(of: id), address: "\(id.name).herd",
             region: isElsewhere ? "north" : "home")
         let seeds = World.names.prefix(options.members).map {
-            PeerAddress(member: nil, host: "\($0.name).herd", port: 5501)
+            PeerAddress(
+                member: nil, host: machine($0)?.settings.member.address ?? "\($0.name).herd", port: 5501)
         }
         return NodeSettings(
             member: member, clusterName: "herd", seeds: seeds, foundersExpected: founders,
@@ -84,6 +85,17 @@ final class World {
                 operatorRole: "operator", operatorPassword: "o", adminRole: "admin",
                 replicationRole: "replication", replicationPassword: "r"),
             agentVersion: "simulated")
+    }
+
+    func freshInstance(of id: MemberID) -> Instance {
+        "\(id.name)-\(String(random.next(), radix: 36))"
+    }
+
+    func rehost(_ machine: Machine, at address: String) {
+        let former = machine.settings.member.address
+        hosts[former] = nil
+        hosts[address] = machine.index
+        for other in machines { other.learnSeed(former, isNow: address) }
     }
 
     func machine(at host: String) -> Machine? { hosts[host].map { machines[$0] } }

@@ -14,6 +14,8 @@ public struct ClusterDocument: RegisterDocument {
     public var founding: Founding?
     /// Sorted by id.
     public var members: [Member]
+    /// Who was removed, so that it is told when it comes back; the newest last.
+    public internal(set) var removed: [RemovedMember] = []
     public var voters: Voters
     public var primaryRegion: String
     public var leaseMilliseconds: Int64

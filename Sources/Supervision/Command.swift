@@ -4,10 +4,25 @@ public import Consensus
 public enum Command: Hashable, Codable, Sendable {
     /// Hand the primary role to `target`, or to the best candidate.
     case switchover(target: MemberID?, dryRun: Bool, reason: String)
+    /// Take a member out of the cluster for good.
+    case removeMember(MemberID)
+    /// Give a member a vote, or take it.
+    case promoteVoter(MemberID)
+    case demoteVoter(MemberID)
     /// SIGUSR1 here: away from this node if it is the primary, to this node if it is a standby.
     case signalSwitchover
     /// SIGTERM here: hand over if primary, stop Postgres, end.
     case stop
+}
+
+extension Command {
+    /// Whether the leader judges it; else the node itself that is asked.
+    var isForLeader: Bool {
+        switch self {
+        case .switchover, .removeMember, .promoteVoter, .demoteVoter: true
+        case .signalSwitchover, .stop: false
+        }
+    }
 }
 
 public struct CommandAnswer: Hashable, Codable, Sendable {
@@ -24,6 +39,8 @@ public struct CommandAnswer: Hashable, Codable, Sendable {
     /// The steps that a dry run would take, or what was accepted.
     public var lines: [String]
     public var target: MemberID?
+    /// The state of the document that holds the wish: a status of an older one tells nothing about it.
+    public var document: Version?
 
     public init(verdict: Verdict, reason: String? = nil, lines: [String] = [], target: MemberID? = nil) {
         self.verdict = verdict

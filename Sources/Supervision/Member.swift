@@ -8,6 +8,15 @@ public struct Member: Hashable, Codable, Sendable {
         case witness
     }
 
+    /// Whether an operator wants it to vote (protocol: Joining and voters).
+    public enum Ballot: String, Hashable, Codable, Sendable {
+        /// As the policy finds best.
+        case automatic
+        /// Before others, where the number of voters allows one more.
+        case preferred
+        case never
+    }
+
     public var id: MemberID
     public var instance: Instance
     /// Counts admissions under this name: a machine that lost its state comes back with the next one.
@@ -21,6 +30,11 @@ public struct Member: Hashable, Codable, Sendable {
     public var tags: [String]
     /// Seconds since 1970 when it joined; for people only.
     public var joined: Int64
+    public var ballot = Ballot.automatic
+    /// An operator removed it: it gives its vote back and then leaves the document.
+    public var isLeaving = false
+    /// How many new copies of its data operators have asked for.
+    public var copiesAsked = 0
 
     public init(
         id: MemberID, instance: Instance, incarnation: Int = 1, address: String, postgresPort: Int = 5433,
@@ -38,7 +52,19 @@ public struct Member: Hashable, Codable, Sendable {
         self.joined = joined
     }
 
-    public var neverLeads: Bool { kind == .witness || tags.contains("nofailover") }
+    /// Witnesses, and who is tagged `nofailover` or `priority=0`.
+    public var neverLeads: Bool { kind == .witness || tags.contains("nofailover") || priority == 0 }
+
+    /// Of several that hold the same, the one with the highest leads; 1 unless tagged `priority=N`.
+    public var priority: Int {
+        tags.lazy.filter { $0.hasPrefix("priority=") }.compactMap { Int($0.dropFirst(9)) }.first ?? 1
+    }
+
+    /// Whether `other`, of the same instance, says the same about where and what it is.
+    public func isDescribed(by other: Member) -> Bool {
+        address == other.address && postgresPort == other.postgresPort && peerPort == other.peerPort
+            && region == other.region && tags == other.tags
+    }
 
     /// The name under which a *valid* standby's walreceiver reports, and nothing else ever does.
     public var synchronousName: String { "matriarch:\(id.name):\(incarnation)" }

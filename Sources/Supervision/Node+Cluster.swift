@@ -5,9 +5,11 @@ extension Node {
     /// Repeats, while there is no place in a cluster, what would lead to one.
     mutating func seekCluster() {
         connectPeers(document)
-        guard document == nil || myRecord == nil,
-            lastSeek.map({ now - $0 >= Node.seekInterval }) ?? true
-        else { return }
+        if let mine = myRecord {
+            if !isLeader, !mine.isDescribed(by: ownRecord) { tellWhereIAm() }
+            return
+        }
+        guard lastSeek.map({ now - $0 >= Node.seekInterval }) ?? true else { return }
         lastSeek = now
         if document == nil, let expected = settings.foundersExpected {
             found(expected)
@@ -23,11 +25,22 @@ extension Node {
     /// Between two rounds of asking around.
     private static let seekInterval: Duration = .milliseconds(200)
 
+    /// The document has another address, region or tags for this very instance: the leader is asked to take
+    /// down the new ones.
+    private mutating func tellWhereIAm() {
+        guard lastSeek.map({ now - $0 >= .seconds(1) }) ?? true else { return }
+        lastSeek = now
+        let request = JoinRequest(member: ownRecord, systemIdentifier: postgres?.systemIdentifier)
+        // To all: whoever is looked for at the wrong address hears no leader.
+        effects.append(.send(Envelope(cluster: clusterID, body: .join(request)), to: .everyone))
+    }
+
     private var isBlank: Bool {
         document == nil && raft.hard.accepted == nil && postgres.map { $0.state == .absent } ?? false
     }
 
-    private var ownRecord: Member {
+    /// What the settings say of this node.
+    var ownRecord: Member {
         var member = settings.member
         member.instance = instance
         return member
@@ -172,29 +185,67 @@ extension Node {
             isMember(identity)
         else { return }
         guard isLeader else { return redirect(on: channel, refusal: nil) }
-        if let refusal = refusalToJoin(request, document) {
-            record(.init("join-refused", .warning, "\(sender.member) may not join: \(refusal)"))
+        if let refusal = refusalToJoin(request, from: sender, document) {
+            tellRefused(sender, refusal)
             return redirect(on: channel, refusal: refusal)
         }
+        joinsRefused.removeAll { $0.sender.member == sender.member }
         pendingJoins.removeAll { $0.member.id == request.member.id }
-        if document.instance(of: request.member.id) != request.member.instance {
+        let known = document.member(request.member.id)
+        if known?.instance != request.member.instance || known?.isDescribed(by: request.member) == false {
             pendingJoins.append(request)
         }
         if pendingJoins.count > 16 { pendingJoins.removeFirst() }
         redirect(on: channel, refusal: nil)
     }
 
-    private func refusalToJoin(_ request: JoinRequest, _ document: ClusterDocument) -> String? {
+    /// Once for each reason, though who is refused goes on asking.
+    private mutating func tellRefused(_ sender: Sender, _ refusal: String) {
+        if joinsRefused.contains(where: { $0.sender == sender && $0.reason == refusal }) { return }
+        joinsRefused.removeAll { $0.sender == sender }
+        joinsRefused.append((sender, refusal))
+        if joinsRefused.count > 16 { joinsRefused.removeFirst() }
+        record(.init("join-refused", .warning, "\(sender.member) may not join: \(refusal)"))
+    }
+
+    private func refusalToJoin(
+        _ request: JoinRequest, from sender: Sender, _ document: ClusterDocument
+    ) -> String? {
+        let joining = request.member
         if let system = request.systemIdentifier, let known = document.systemIdentifier, system != known {
             return "its data directory belongs to another system (\(system), this cluster's is \(known)): "
                 + "move it away, or point data_directory elsewhere"
         }
-        guard let known = document.member(request.member.id), known.instance != request.member.instance
-        else { return nil }
+        if document.removed.contains(where: { $0.id == joining.id && $0.instance == joining.instance }) {
+            return "it was removed from this cluster. To join again, as a new member, it must forget what "
+                + "it was: stop matriarchd there, move state.a and state.b out of its state_directory, start"
+        }
+        guard let known = document.member(joining.id) else { return nil }
+        if known.instance == joining.instance { return refusalToChange(joining, of: sender) }
         if known.id == me { return "\(me) is the name of the leader: give this node a node_name of its own" }
-        guard known.address != request.member.address else { return nil }
+        guard known.address != joining.address else { return nil }
         return "the name \(known.id) belongs to the machine at \(known.address): "
-            + "give this one a node_name of its own"
+            + "give this one a node_name of its own; if that machine is gone for good, free its name with "
+            + "`matriarch member remove \(known.id)`"
+    }
+
+    /// Why a member may not be put down as `described` now; nil when it may.
+    func refusalToChange(_ described: Member, of sender: Sender) -> String? {
+        guard let document, let known = document.member(described.id) else { return "it is not a member" }
+        if known.kind != described.kind {
+            return "\(known.id) joined as \(known.kind.rawValue): remove it, move its state away and let it "
+                + "join again as \(described.kind.rawValue)"
+        }
+        if known.region != described.region, document.primary?.member == known.id {
+            return "\(known.id) is the primary: hand over before it moves to region \(described.region)"
+        }
+        if known.address != described.address, let heard = report(of: known.id), isReachable(known.id),
+            heard.nonce != nil, heard.nonce != sender.nonce
+        {
+            return "\(known.id) still answers at \(known.address) (\(heard.report.state.rawValue)): if this "
+                + "is a copy of that machine, give it a node_name of its own and an empty state_directory"
+        }
+        return nil
     }
 
     private mutating func redirect(on channel: Channel?, refusal: String?) {

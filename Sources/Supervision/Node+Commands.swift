@@ -50,6 +50,7 @@ extension Node {
         case .signalSwitchover: takeSignal(request)
         case .switchover(let target, let dryRun, let reason):
             ask(.switchover(target: target, dryRun: dryRun, reason: reason), request)
+        case .removeMember, .promoteVoter, .demoteVoter: ask(command, request)
         }
     }
 
@@ -92,7 +93,7 @@ extension Node {
     mutating func takeForwarded(_ command: Command, id: UInt64, from sender: Sender, on channel: Channel?) {
         guard let channel else { return }
         var verdict = CommandAnswer(verdict: .tryAgain, reason: "\(me) does not lead")
-        if isLeader, case .switchover = command { verdict = judge(command) }
+        if isLeader, command.isForLeader { verdict = judge(command) }
         effects.append(
             .send(Envelope(cluster: clusterID, body: .commandAnswer(id: id, verdict)), to: .channel(channel)))
     }
@@ -107,11 +108,29 @@ extension Node {
         }
     }
 
-    /// As leader: whether a switchover may begin now, and its beginning.
     private mutating func judge(_ command: Command) -> CommandAnswer {
-        guard case .switchover(let wish, let dryRun, let reason) = command, let document else {
+        var answer = judgement(on: command)
+        if answer.verdict == .accepted { answer.document = raft.hard.acceptedVersion }
+        return answer
+    }
+
+    /// As leader: whether it may be done now, and its beginning.
+    private mutating func judgement(on command: Command) -> CommandAnswer {
+        guard let document else { return CommandAnswer(verdict: .tryAgain, reason: "no cluster yet") }
+        switch command {
+        case .switchover(let target, let dryRun, let reason):
+            return judgeSwitchover(to: target, dryRun: dryRun, reason, document)
+        case .removeMember(let member): return judgeRemoval(of: member, document)
+        case .promoteVoter(let member): return judgeVote(for: member, document)
+        case .demoteVoter(let member): return judgeVoteTaken(from: member, document)
+        case .signalSwitchover, .stop:
             return CommandAnswer(verdict: .refused, reason: "only the node itself can be asked for that")
         }
+    }
+
+    private mutating func judgeSwitchover(
+        to wish: MemberID?, dryRun: Bool, _ reason: String, _ document: ClusterDocument
+    ) -> CommandAnswer {
         if let reason = switchoverBlocked(document) {
             return CommandAnswer(verdict: .tryAgain, reason: reason)
         }

@@ -61,6 +61,7 @@ extension Node {
         reign = nil
         handover = nil
         pendingJoins = []
+        joinsRefused = []
     }
 
     private mutating func learnCommitted(_ entry: Entry<ClusterDocument>) {
@@ -70,9 +71,25 @@ extension Node {
         if let owed = owedFreeze, hasOpenLineage, let primary = document.primary, primary.epoch >= owed.term {
             owedFreeze = nil
         }
-        pendingJoins.removeAll { document.instance(of: $0.member.id) == $0.member.instance }
+        pendingJoins.removeAll { request in
+            let known = document.member(request.member.id)
+            return known?.instance == request.member.instance
+                && known?.isDescribed(by: request.member) == true
+        }
+        if isLeader { takeLeave(document, entry) }
         if let final, final.term + 1 < entry.version.term { self.final = nil }
         connectPeers(document)
+    }
+
+    /// Who is no longer a member hears nothing more: this much it is still told, on a link that ends now.
+    private mutating func takeLeave(_ document: ClusterDocument, _ entry: Entry<ClusterDocument>) {
+        for gone in document.removed
+        where document.member(gone.id) == nil && lastPeers.contains(where: { $0.member == gone.id }) {
+            let offer = Message.offer(term: raft.term, entry, committed: entry.version)
+            effects.append(
+                .send(Envelope(cluster: clusterID, body: .consensus(offer)), to: .member(gone.id)))
+        }
+        reports.removeAll { document.member($0.member) == nil }
     }
 
     /// Moves the guard's deadline with the lease; the room for the kill is taken off.

@@ -169,7 +169,10 @@ extension Node {
         if record.region != document.primaryRegion {
             return "not in the primary region \(document.primaryRegion)"
         }
-        if record.neverLeads { return "tagged nofailover" }
+        if record.neverLeads { return "tagged nofailover or priority=0" }
+        if record.address != settings.member.address, document.voters.all != [me] {
+            return "the cluster knows it at \(record.address), it is at \(settings.member.address)"
+        }
         if guardian == nil { return "the guard does not answer" }
         if let unusable = postgres?.unusable { return unusable }
         if postgres?.isTorn == true { return "a rewind of its data was interrupted" }
@@ -208,7 +211,8 @@ extension Node {
                 heard.report.unfit == nil, heard.member != document.primary?.member,
                 let theirs = heard.report.position
             else { return false }
-            return document.isFresher(theirs, than: mine) || (theirs == mine && heard.member < me)
+            if theirs == mine { return document.isBefore(heard.member, me) }
+            return document.isFresher(theirs, than: mine)
         }
     }
 }

@@ -9,6 +9,9 @@ extension Node {
                 .init("wrong-cluster", .warning, "\(sender.member) belongs to another cluster (\(cluster))"))
             return
         }
+        if document?.wasRemoved(sender) == true, case .consensus = envelope.body {
+            return tellRemoved(channel)
+        }
         switch envelope.body {
         case .join(let request): takeJoin(request, from: sender, on: channel)
         case .joinAnswer(let answer): takeJoinAnswer(answer, from: sender)
@@ -29,9 +32,17 @@ extension Node {
             if isMember(sender) { takeForwarded(command, id: id, from: sender, on: channel) }
         case .commandAnswer(let id, let answer): takeAnswer(answer, id: id)
         case .news:
-            if isMember(sender), let report = envelope.report { hear(report, from: sender.member) }
+            if isMember(sender), let report = envelope.report { hear(report, from: sender) }
         case .question, .reply: break
         }
+    }
+
+    /// Who was away while it was removed still believes that it is a member: the register says otherwise.
+    private mutating func tellRemoved(_ channel: Channel?) {
+        guard let channel, let entry = raft.hard.committed else { return }
+        let offer = Message.offer(term: entry.version.term, entry, committed: entry.version)
+        effects.append(
+            .send(Envelope(cluster: clusterID, body: .consensus(offer)), to: .channel(channel)))
     }
 
     private mutating func remember(_ channel: Channel, of member: MemberID) {
@@ -62,7 +73,7 @@ extension Node {
 
     /// The beacon, the report and the roster that ride along.
     private mutating func attend(_ envelope: Envelope, from sender: Sender) {
-        if let report = envelope.report { hear(report, from: sender.member) }
+        if let report = envelope.report { hear(report, from: sender) }
         guard let beacon = envelope.beacon, beacon.term >= raft.term else { return }
         if let position = beacon.final { final = (beacon.term, position) }
         if case .consensus(.append) = envelope.body {
@@ -79,9 +90,10 @@ extension Node {
         }
     }
 
-    private mutating func hear(_ report: MemberReport, from member: MemberID) {
-        reports.removeAll { $0.member == member }
-        reports.append(HeardReport(member: member, report: report, at: now))
+    private mutating func hear(_ report: MemberReport, from sender: Sender) {
+        reports.removeAll { $0.member == sender.member }
+        reports.append(
+            HeardReport(member: sender.member, report: report, at: now, nonce: sender.nonce))
         reports.sort { $0.member < $1.member }
     }
 

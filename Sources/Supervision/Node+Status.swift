@@ -9,6 +9,7 @@ extension Node {
         report.rule = lastDecision.rule
         report.reason = lastDecision.reason
         guard let document else { return report }
+        report.document = raft.hard.committedVersion
         report.systemIdentifier = document.systemIdentifier.map(String.init)
         report.primaryRegion = document.primaryRegion
         report.timeline = document.primary?.timeline

@@ -50,6 +50,7 @@ public struct Node: Sendable {
     var handover: Handover?
     var owedFreeze: OwedFreeze?
     var pendingJoins: [JoinRequest] = []
+    var joinsRefused: [(sender: Sender, reason: String)] = []
     var commands = PendingCommands()
     var stoppingSince: Instant?
     var stopping: Bool { stoppingSince != nil }
@@ -153,6 +154,8 @@ public struct Node: Sendable {
 
     /// The committed document: the only one that actions on Postgres may derive from.
     public var document: ClusterDocument? { raft.hard.committed?.document }
+    /// Whether the committed document lists this very instance.
+    public var isInCluster: Bool { myRecord != nil }
     public var term: Term { raft.term }
     public var isLeader: Bool { raft.isLeader }
     public var leader: MemberID? { raft.leader }
@@ -199,6 +202,8 @@ struct HeardReport: Sendable {
     var member: MemberID
     var report: MemberReport
     var at: Instant
+    /// The start of the agent that said it; nil for what the leader passed on.
+    var nonce: BootNonce?
 }
 
 struct HeardFounder: Sendable {

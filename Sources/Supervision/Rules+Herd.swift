@@ -57,12 +57,39 @@ extension Rule {
                 return .propose(document, "a voter came back without its memory and leaves the voters")
             }),
         Rule(
+            name: "shrink-voters", why: "Who must not vote any more gives its vote to those who may.",
+            applies: { $0.writesAsPrimary && $0.shrunkVoters != nil },
+            action: { node in
+                guard var document = node.document, let voters = node.shrunkVoters else { return .wait(nil) }
+                document.voters = Voters(document.voters.current, next: voters)
+                return .propose(document, "voters become \(voters.map(\.name).joined(separator: ", "))")
+            }),
+        Rule(
+            name: "remove-member", why: "Without a vote and by an operator's wish: it leaves the cluster.",
+            applies: { $0.writesAsPrimary && $0.nextRemoval != nil },
+            action: { node in
+                guard let document = node.document, let member = node.nextRemoval else { return .wait(nil) }
+                return .propose(document.removing(member), "\(member) is removed from the cluster")
+            }),
+        Rule(
             name: "admit", why: "A node with the secret and the cluster's name is let in as a learner.",
             applies: { $0.writesAsPrimary && $0.nextAdmission != nil },
             action: { node in
                 guard let member = node.nextAdmission, let document = node.document else { return .wait(nil) }
                 return .propose(
                     document.admitting(member), "\(member.id) joins (\(member.address), \(member.region))")
+            }),
+        Rule(
+            name: "redescribe", why: "Where a member is and what it is for is taken down as it says itself.",
+            applies: { $0.writesAsPrimary && $0.nextDescription != nil },
+            action: { node in
+                guard let member = node.nextDescription, let document = node.document else {
+                    return .wait(nil)
+                }
+                return .propose(
+                    document.redescribing(member),
+                    "\(member.id) is now at \(member.address) in \(member.region)"
+                        + (member.tags.isEmpty ? "" : ", tags \(member.tags.joined(separator: ", "))"))
             }),
         Rule(
             name: "grow-voters",

@@ -7,6 +7,11 @@ extension Rule {
             name: "no-cluster", why: "Without a document there is nothing to act on.",
             applies: { $0.document == nil }, action: { .wait($0.seekingReason) }),
         Rule(
+            name: "removed",
+            why: "Nobody keeps the data of a removed member up to date: it must not serve it.",
+            applies: { $0.document?.wasRemoved($0.identity) == true && $0.isAlive },
+            action: { .order(.stop(bound: $0.settings.stopTimeout)) }),
+        Rule(
             name: "not-a-member", why: "Who is not in the document follows nobody and touches nothing.",
             applies: { $0.myRecord == nil },
             action: { .wait($0.joinRefusal ?? "asking to be let in") }),

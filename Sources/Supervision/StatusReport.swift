@@ -1,3 +1,5 @@
+public import Consensus
+
 /// The cluster as one node sees it: `matriarch status --json` and `GET /status`. Keys are fixed by the
 /// manual.
 public struct StatusReport: Hashable, Codable, Sendable {
@@ -90,10 +92,12 @@ public struct StatusReport: Hashable, Codable, Sendable {
     /// What this node is doing or waiting for, by the name of the rule and in words.
     public var rule: String
     public var reason: String?
+    /// Which state of the document this is told from; nil before there is one.
+    public var document: Version?
 
     enum CodingKeys: String, CodingKey {
         case cluster, term, timeline, leader, primary, writable, paused, synchronous, members, node, rule,
-            reason
+            reason, document
         case systemIdentifier = "system_identifier"
         case primaryRegion = "primary_region"
         case leaseLeftMilliseconds = "lease_left_ms"
@@ -132,6 +136,7 @@ extension StatusReport {
         try keys.encode(switchoverTo, forKey: .switchoverTo)
         try keys.encode(rule, forKey: .rule)
         try keys.encode(reason, forKey: .reason)
+        try keys.encode(document, forKey: .document)
     }
 }
 

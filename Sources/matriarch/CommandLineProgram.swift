@@ -44,6 +44,8 @@ enum CommandLineProgram {
         case "status": return StatusCommand(conversation).run()
         case "failover": return FailoverCommand(conversation).run()
         case "member list": return MemberListCommand(conversation).run()
+        case "member remove", "member promote-voter", "member demote-voter":
+            return MemberChangeCommand(conversation).run()
         case "events": return EventsCommand(conversation).run()
         default:
             StandardOutput.complain("matriarch: \(invocation.entry.name) is not known\n")

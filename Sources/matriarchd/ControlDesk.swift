@@ -43,6 +43,9 @@ final class ControlDesk: ControlServerDelegate {
         case "member list": members(id)
         case "events": events(id, arguments)
         case "failover": failover(id, arguments)
+        case "member remove": change(id, arguments) { .removeMember($0) }
+        case "member promote-voter": change(id, arguments) { .promoteVoter($0) }
+        case "member demote-voter": change(id, arguments) { .demoteVoter($0) }
         default: server?.finish(id, .usage, reason: "\(entry.name) is not for the agent")
         }
     }
@@ -133,6 +136,17 @@ final class ControlDesk: ControlServerDelegate {
         let command = Command.switchover(
             target: target, dryRun: arguments["dry-run"] != nil, reason: "command")
         agent.request(command) { [weak self] answer in self?.conclude(id, answer) }
+    }
+
+    /// A command about one member.
+    private func change(
+        _ id: ControlRequestID, _ arguments: [String: String], _ command: (MemberID) -> Command
+    ) {
+        guard let name = arguments["node"] else {
+            server?.finish(id, .usage, reason: "NODE is missing")
+            return
+        }
+        agent.request(command(MemberID(name))) { [weak self] answer in self?.conclude(id, answer) }
     }
 
     private func conclude(_ id: ControlRequestID, _ answer: CommandAnswer) {

@@ -3,6 +3,8 @@ import Testing
 
 @testable import Control
 
+private let memberCommands = "member list, member remove, member promote-voter, member demote-voter"
+
 struct ArgumentParserTests {
     private func run(_ arguments: String...) throws -> Invocation {
         guard case .run(let invocation) = try ArgumentParser.parse(arguments) else {
@@ -28,6 +30,12 @@ struct ArgumentParserTests {
         #expect(try run("member", "--json", "list").entry.name == "member list")
     }
 
+    @Test func aCommandMayTakeAWord() throws {
+        #expect(
+            try run("member", "remove", "pg2", "--no-wait").arguments == ["node": "pg2", "no-wait": "true"])
+        #expect(try run("member", "--json", "remove", "--", "--odd").arguments["node"] == "--odd")
+    }
+
     @Test func anAliasIsTheCommandUnderTheTypedName() throws {
         let invocation = try run("switchover", "--dry-run")
         #expect(invocation.entry.name == "failover")
@@ -41,8 +49,17 @@ struct ArgumentParserTests {
         (["--json"], "a command is missing\nsee: matriarch --help"),
         (["stauts"], "stauts: there is no such command\ndid you mean 'status'?"),
         (["frobnicate"], "frobnicate: there is no such command\nsee: matriarch --help"),
-        (["member"], "member: must be one of: member list"),
-        (["member", "kill"], "member kill: must be one of: member list"),
+        (["member"], "member: must be one of: \(memberCommands)"),
+        (["member", "kill"], "member kill: must be one of: \(memberCommands)"),
+        (["member", "remove"], "member remove: NODE is missing\nsee: matriarch member remove --help"),
+        (
+            ["member", "remove", "pg2", "pg3"],
+            "'pg3' is more than 'member remove' takes\nsee: matriarch member remove --help"
+        ),
+        (
+            ["member", "remove", "--node", "pg2"],
+            "--node: 'member remove' has no such flag\nsee: matriarch member remove --help"
+        ),
         (["status", "pg1"], "'pg1' is more than 'status' takes\nsee: matriarch status --help"),
         (["status", "--", "--json"], "'--json' is more than 'status' takes\nsee: matriarch status --help"),
         (["status", "--to", "pg2"], "--to: 'status' has no such flag\nsee: matriarch status --help"),

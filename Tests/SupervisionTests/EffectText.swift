@@ -101,6 +101,11 @@ enum EffectText {
         if let next = document.voters.next { words.append("→ \(names(next))") }
         let others = document.members.filter { !document.voters.contains($0.id) }
         if !others.isEmpty { words.append("learners \(names(others.map(\.id)))") }
+        let leaving = document.members.filter(\.isLeaving).map(\.id)
+        if !leaving.isEmpty { words.append("leaving \(names(leaving))") }
+        let mute = document.members.filter { $0.ballot == .never }.map(\.id)
+        if !mute.isEmpty { words.append("voteless \(names(mute))") }
+        if !document.removed.isEmpty { words.append("removed \(names(document.removed.map(\.id)))") }
         let returned = document.members.filter { $0.incarnation > 1 }
         for member in returned { words.append("\(member.id)×\(member.incarnation)") }
         if let wish = document.switchover { words.append("switchover \(wish.from)→\(wish.target)") }

@@ -22,6 +22,7 @@ extension Stage {
         case "stop": feed(.requested(1, .stop))
         case "signal": feed(.requested(2, .signalSwitchover))
         case "switchover": feed(.requested(3, wish(command)))
+        case "ask": feed(.requested(4, try wish(of: command)))
         case "show": show()
         default: try performAsPeer(command)
         }
@@ -297,15 +298,29 @@ extension Stage {
         var joining = Founders.member(member)
         if let instance = command["instance"] { joining.instance = instance }
         if let address = command["address"] { joining.address = address }
+        if let tags = command["tags"] { joining.tags = tags.split(separator: ",").map(String.init) }
         let request = JoinRequest(
             member: joining, systemIdentifier: command["system"].flatMap { UInt64($0) })
         deliver(
-            .join(request), from: Sender(member: member, instance: joining.instance, nonce: 7))
+            .join(request),
+            from: Sender(
+                member: member, instance: joining.instance,
+                nonce: command["nonce"].flatMap { UInt64($0) } ?? 7))
     }
 
     private func wish(_ command: ScriptCommand) -> Command {
         .switchover(
             target: command["to"].map { MemberID($0) }, dryRun: command.has("dry-run"), reason: "command")
+    }
+
+    private func wish(of command: ScriptCommand) throws -> Command {
+        let member = MemberID(command.bare.dropFirst().first ?? "")
+        switch command.bare.first {
+        case "remove": return .removeMember(member)
+        case "promote-voter": return .promoteVoter(member)
+        case "demote-voter": return .demoteVoter(member)
+        default: throw command.unknown()
+        }
     }
 
     /// Scripts have no spaces inside a value.

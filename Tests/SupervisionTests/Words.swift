@@ -11,6 +11,7 @@ struct Words {
 
     private static let documentKeys = [
         "members", "voters", "next", "primary", "epoch", "timeline", "switchover", "founding", "lag",
+        "removed",
     ]
 
     static func changesDocument(_ word: String) -> Bool {
@@ -67,6 +68,9 @@ struct Words {
         if let attempt: Term = try optional("founding") {
             document.founding = Founding(attempt: attempt, member: MemberID(command["by"] ?? "a"))
         }
+        for gone in names("removed") ?? [] {
+            document.removed.append(RemovedMember(id: gone, instance: "\(gone)#1", incarnation: 1))
+        }
         document.maximumLagOnFailover = try optional("lag") ?? document.maximumLagOnFailover
         return document
     }
@@ -97,6 +101,9 @@ struct Words {
                 switch part {
                 case "witness": member.kind = .witness
                 case "nofailover": member.tags = ["nofailover"]
+                case "leaving": member.isLeaving = true
+                case "novote": member.ballot = .never
+                case let word where word.hasPrefix("priority="): member.tags = [word]
                 case "west": member.region = "west"
                 default: member.instance = part
                 }
@@ -125,6 +132,7 @@ struct Words {
         let seeds = command["seeds"]?.split(separator: ",") ?? []
         var member = document?.member(me) ?? Founders.member(me)
         member.instance = command["instance"] ?? member.instance
+        member.address = command["address"] ?? member.address
         return Founders.settings(
             member,
             seeds: seeds.map { PeerAddress(member: nil, host: "10.0.0.\($0)", port: 5501) },

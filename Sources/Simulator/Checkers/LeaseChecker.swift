@@ -12,6 +12,8 @@ struct LeaseChecker: Checker {
         var life: Int
         var sent: [UInt64: Instant] = [:]
         var acknowledged: [MemberID: Instant] = [:]
+        /// The newest entry that anybody was told of.
+        var announced = Version.none
     }
 
     private var rounds: [MemberID: Rounds] = [:]
@@ -40,15 +42,24 @@ struct LeaseChecker: Checker {
         if rounds[machine.id]?.term != append.term || rounds[machine.id]?.life != life {
             rounds[machine.id] = Rounds(term: append.term, life: life)
         }
+        let announced = rounds[machine.id]?.announced ?? .none
+        rounds[machine.id]?.announced = max(announced, append.version)
         guard rounds[machine.id]?.sent[append.sequence] == nil else { return }
         rounds[machine.id]?.sent[append.sequence] = machine.now
     }
 
     private func judge(_ machine: Machine, _ epoch: Term, _ deadline: Instant) -> String? {
-        guard let document = machine.agent.node?.hard.accepted?.document else {
+        let running = rounds[machine.id]
+        guard let hard = machine.agent.node?.hard, var document = hard.accepted?.document else {
             return "\(machine.id) arms its guard without a document"
         }
-        let running = rounds[machine.id]
+        // A lease that was extended in the step that then proposed other voters rests on those before them:
+        // nobody can act on the new ones before he has heard of them, and so has promised anew.
+        if let running, let committed = hard.committed, hard.acceptedVersion > running.announced,
+            hard.committedVersion.term == epoch
+        {
+            document = committed.document
+        }
         let oldest = document.voters.reachedByMajority { voter -> Instant? in
             if voter == machine.id { return machine.now }
             guard running?.term == epoch else { return nil }

@@ -1,0 +1,53 @@
+import Consensus
+import Supervision
+
+/// What operators and clouds do to the members: removal, votes, machines that are replaced or get another
+/// address.
+extension Faults {
+    /// Fewer members than this are left alone: most of the other troubles need somebody to befall.
+    private static let fewestMembers = 3
+
+    func changeMembers(_ fault: Options.Fault) {
+        guard let asked = world.machines.randomElement(using: &random),
+            let victim = world.machines.randomElement(using: &random), asked.agent.process.isAlive
+        else { return }
+        switch fault {
+        case .removeMember:
+            guard let document = world.newestCommitted?.document,
+                document.members.count > Faults.fewestMembers
+            else { return }
+            world.ask(.removeMember(victim.id), of: asked)
+            later(spell() + world.options.lease * 4) { [self] in letBack(victim) }
+        case .changeVote:
+            let command = random.chance(0.5) ? Command.promoteVoter(victim.id) : .demoteVoter(victim.id)
+            world.ask(command, of: asked)
+        case .replaceMachine:
+            if canBeSpared(victim) { victim.replace() }
+        default:
+            // Someone whose address is wrong everywhere can't be heard by candidates for a while.
+            guard canBeSpared(victim) || world.newestCommitted?.document.voters.all == [victim.id] else {
+                return
+            }
+            moves += 1
+            victim.move(to: "\(victim.id.name)\(moves).herd")
+        }
+    }
+
+    /// A member that was removed comes back the way the manual says: with nothing of what it was.
+    private func letBack(_ machine: Machine) {
+        guard let document = world.newestCommitted?.document, document.wasRemoved(machine.agent.sender),
+            world.troubles
+        else { return }
+        machine.replace()
+    }
+
+    /// Its state or its address may change, and the herd can still go on: everything is well, it is not the
+    /// primary, and without it the voters have a majority.
+    private func canBeSpared(_ machine: Machine) -> Bool {
+        guard Settled.complaint(in: world) == nil, let document = world.newestCommitted?.document,
+            document.primary?.member != machine.id, document.switchover == nil,
+            document.instance(of: machine.id) == machine.settings.member.instance
+        else { return false }
+        return document.voters.isMajority { $0 != machine.id }
+    }
+}
