@@ -97,6 +97,7 @@ final class Machine {
         settings.member.instance = world.freshInstance(of: id)
         agent.forgetEverything()
         postgres.directory = nil
+        isForeign = false
         world.note(self, "replaced by an empty machine")
         boot()
     }

@@ -7,6 +7,7 @@ extension Node {
         connectPeers(document)
         if let mine = myRecord {
             if !isLeader, !mine.isDescribed(by: ownRecord) { tellWhereIAm() }
+            if mine.isDescribed(by: ownRecord) { joinRefusal = nil }
             return
         }
         guard lastSeek.map({ now - $0 >= Node.seekInterval }) ?? true else { return }
@@ -24,6 +25,9 @@ extension Node {
 
     /// Between two rounds of asking around.
     private static let seekInterval: Duration = .milliseconds(200)
+
+    /// The others look for this member where it no longer is.
+    var hasMoved: Bool { myRecord.map { $0.address != settings.member.address } ?? false }
 
     /// The document has another address, region or tags for this very instance: the leader is asked to take
     /// down the new ones.
@@ -257,7 +261,7 @@ extension Node {
     }
 
     mutating func takeJoinAnswer(_ answer: JoinAnswer, from sender: Sender) {
-        guard myRecord == nil else { return }
+        guard myRecord == nil || hasMoved else { return }
         if joinRefusal != answer.refusal, let refusal = answer.refusal {
             record(.init("join-refused", .alarm, "\(sender.member) refuses to let this node in: \(refusal)"))
         }

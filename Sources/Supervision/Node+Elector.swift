@@ -112,7 +112,7 @@ extension Node {
     /// The links to keep: everyone in the document, or the addresses from the settings while there is none.
     mutating func connectPeers(_ document: ClusterDocument?) {
         var peers: [PeerAddress]
-        if let document, document.instance(of: me) == instance {
+        if let document, document.instance(of: me) == instance, !hasMoved {
             peers = document.members.filter { $0.id != me }
                 .map { PeerAddress(member: $0.id, host: $0.address, port: $0.peerPort) }
         } else {

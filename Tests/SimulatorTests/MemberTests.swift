@@ -92,7 +92,7 @@ import Testing
             let done = herd.run(within: .seconds(60)) {
                 $0.isWhole && $0.document?.member(member)?.address == "\(member.name).elsewhere"
             }
-            #expect(done != nil, "\(member): \(herd.complaint ?? "")")
+            #expect(done != nil, "\(member): \(herd.complaint ?? "") \(herd.traceTail)")
         }
         #expect(herd.violation == nil, "\(herd.traceTail)")
     }
