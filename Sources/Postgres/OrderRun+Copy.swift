@@ -64,7 +64,21 @@ extension OrderRun {
             try Files.removeTree(site.unfinishedDirectory)
             throw error
         }
+        saveDiverged(plan)
         try install()
+    }
+
+    /// What of the old directory is not part of the history. Without it the copy is made all the same: the
+    /// member is needed, and the old directory stays until the copy has proven itself.
+    private func saveDiverged(_ plan: ClonePlan) {
+        guard let divergence = plan.divergence, !DataDirectory.isAbsent(site) else { return }
+        do {
+            let control = try ControlData.read(site)
+            let store = DivergedWAL(site: site, segmentBytes: control.segmentBytes)
+            note(try store.save(divergence, of: plan.member))
+        } catch {
+            note("what is given up could not be kept apart: \(error)")
+        }
     }
 
     /// Asked before the first byte and seen again in the copy: another system's data must never take our

@@ -56,7 +56,7 @@ extension OrderRun {
         var exit: ChildProcess.Exit?
         while exit == nil {
             exit = child.wait(until: Deadline.after(Self.look)) { _, piece in
-                if let text = Self.progress(String(decoding: piece, as: UTF8.self)) { progress(text) }
+                if let text = Self.progress(String(decoding: piece, as: UTF8.self)) { tell(.progress(text)) }
             }
             if exit == nil, cancellation.isCancelled {
                 try child.signal(SIGKILL)

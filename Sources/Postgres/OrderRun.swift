@@ -4,13 +4,21 @@ internal import Platform
 internal import Supervision
 internal import Synchronization
 
+/// What a running order says of itself.
+public enum OrderWord: Hashable, Sendable {
+    /// How far it is; the next word replaces it.
+    case progress(String)
+    /// What it did, to be kept.
+    case note(String)
+}
+
 /// One order while it is carried out, on a worker thread.
 struct OrderRun {
     let site: PostgresSite
     let door: GuardDoor
     let verified: VerifiedCredentials
     let cancellation: Cancellation
-    let progress: @Sendable (String) -> Void
+    let tell: @Sendable (OrderWord) -> Void
     /// The lane's own, with a session that may serve the next order too.
     let survey: Survey
 
@@ -65,7 +73,7 @@ struct OrderRun {
 
     func note(_ text: String) {
         Log.notice(text)
-        progress(text)
+        tell(.note(text))
     }
 
     // MARK: start and stop
@@ -83,7 +91,8 @@ struct OrderRun {
         try Files.replaceDurably(site.standbySignal, [])
         try prepareStart(configuration)
         let control = try ControlData.read(site)
-        let removed = try wal.sanitize(for: control, limit: configuration.timeline)
+        let removed = try wal.sanitize(
+            for: control, limit: configuration.timeline, history: configuration.history)
         if !removed.isEmpty {
             note(
                 "removed history files that lead elsewhere: "

@@ -31,18 +31,18 @@ public final class PostgresExecutor {
     /// Begins an order.
     ///
     /// - Parameters:
-    ///   - progress: how far it is, for people; never called after `completion`.
+    ///   - words: how far it is and what it did, for people; never called after `completion`.
     ///   - completion: called exactly once, with a report taken after the order's end.
     public func perform(
-        _ job: JobID, _ order: PostgresOrder, progress: @escaping (String) -> Void,
+        _ job: JobID, _ order: PostgresOrder, words: @escaping (OrderWord) -> Void,
         completion: @escaping (PostgresOutcome) -> Void
     ) {
         let cancellation = Cancellation()
         running[job] = cancellation
         let teller = ProgressTeller(
             loop: loop,
-            tell: { [weak self] text in
-                if self?.running[job] != nil { progress(text) }
+            tell: { [weak self] word in
+                if self?.running[job] != nil { words(word) }
             })
         poller.hurry()
         let lane = order.isBackground ? background : foreground
@@ -112,11 +112,11 @@ private final class OrderLane: @unchecked Sendable {
 
     func work(
         _ order: PostgresOrder, _ site: PostgresSite, _ door: GuardDoor, _ verified: VerifiedCredentials,
-        _ cancellation: Cancellation, _ progress: @escaping @Sendable (String) -> Void
+        _ cancellation: Cancellation, _ tell: @escaping @Sendable (OrderWord) -> Void
     ) -> @Sendable () -> PostgresOutcome {
         { [self] in
             let run = OrderRun(
-                site: site, door: door, verified: verified, cancellation: cancellation, progress: progress,
+                site: site, door: door, verified: verified, cancellation: cancellation, tell: tell,
                 survey: survey)
             defer { if !keepsSession { survey.disconnect() } }
             return run.outcome(of: order)
@@ -141,15 +141,15 @@ final class Cancellation: Sendable {
 /// `@unchecked Sendable`: the closure is made on the loop and only called there.
 private final class ProgressTeller: @unchecked Sendable {
     private let loop: EventLoop
-    private let handler: (String) -> Void
+    private let handler: (OrderWord) -> Void
 
-    init(loop: EventLoop, tell: @escaping (String) -> Void) {
+    init(loop: EventLoop, tell: @escaping (OrderWord) -> Void) {
         self.loop = loop
         handler = tell
     }
 
-    func tell(_ text: String) {
-        loop.post { [self] in handler(text) }
+    func tell(_ word: OrderWord) {
+        loop.post { [self] in handler(word) }
     }
 }
 

@@ -113,7 +113,10 @@ struct WALDirectory {
     ///
     /// - Parameter limit: the newest timeline that may be followed; nil while the cluster's history is
     ///   unknown.
-    func sanitize(for control: ControlData, limit: Timeline?) throws(SystemError) -> [Timeline] {
+    /// - Parameter history: the timelines that may be followed at all; nil likewise.
+    func sanitize(
+        for control: ControlData, limit: Timeline?, history known: [Timeline]? = nil
+    ) throws(SystemError) -> [Timeline] {
         let own = control.timeline
         var newest = own
         // Who was writing replays its own log to its own end first: what it wrote past a branch must show.
@@ -121,12 +124,22 @@ struct WALDirectory {
             for candidate in try historyTimelines() where candidate > own && candidate <= limit ?? .max {
                 guard let history = history(candidate), let left = history.left(own),
                     left >= control.position.lsn,
-                    holdsParents(of: candidate, history, segmentBytes: control.segmentBytes)
+                    holdsParents(of: candidate, history, segmentBytes: control.segmentBytes),
+                    known?.contains(candidate) ?? true
                 else { continue }
                 newest = candidate
             }
         }
-        return try removeHistories { $0 > newest }
+        let strangers = try removeHistories { timeline in
+            timeline > newest
+                || (timeline > own && known?.contains(timeline) == false && history(timeline)?.start != nil)
+        }
+        // Postgres looks for the next one in an unbroken row: those in between go on as numbers only.
+        for timeline in strangers where timeline < newest {
+            try Files.replaceDurably(
+                "\(path)/\(WALNames.history(timeline))", Array(Self.placeholder.utf8))
+        }
+        return strangers
     }
 
     /// Whether no segment in which a branch begins holds less of the parent than the parent's own.

@@ -16,6 +16,7 @@ enum Describe {
         case .writeProbed(let began): began == nil ? "a write failed" : "a write passed"
         case .postgresFinished(let job, let outcome): "order \(job) \(result(outcome.result))"
         case .postgresProgress(let job, let text): "order \(job): \(text)"
+        case .postgresNoted(let job, let text): "order \(job) notes: \(text)"
         case .requested(_, let command): "asked \(command)"
         }
     }

@@ -82,6 +82,7 @@ public final class Herd {
 
     /// How often a data directory was copied whole, and how often it was taken back to the history.
     public var clones: Int { world.tally.clones }
+    public var clonesAtOnce: Int { world.tally.clonesAtOnce }
     public var rewinds: Int { world.tally.rewinds }
 
     /// How long clients went without any acknowledged write, at worst.

@@ -12,7 +12,11 @@ extension OrderLane {
             return after(.milliseconds(50)) { done(.failed(refusal)) }
         }
         let time = world.options.cloneTime / 4 + world.random.duration(upTo: world.options.cloneTime)
+        isCloning = true
+        let atOnce = world.machines.count { $0.agent.lane?.isCloning == true }
+        world.tally.clonesAtOnce = max(world.tally.clonesAtOnce, atOnce)
         copy(from: source, job, for: time) { [self] trouble in
+            isCloning = false
             if let trouble { return done(.failed(trouble)) }
             takeOver(source, plan.configuration)
             world.tally.clones += 1

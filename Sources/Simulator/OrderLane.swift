@@ -7,6 +7,7 @@ final class OrderLane {
     unowned let machine: Machine
     private var waiting: [(job: JobID, order: PostgresOrder)] = []
     private var current: JobID?
+    var isCloning = false
     private var background: [JobID] = []
     private(set) var cancelled: [JobID] = []
 

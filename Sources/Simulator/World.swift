@@ -149,6 +149,8 @@ final class World {
         var promotions = 0
         var lostWrites = 0
         var clones = 0
+        /// The most that were under way at one time.
+        var clonesAtOnce = 0
         var rewinds = 0
     }
 

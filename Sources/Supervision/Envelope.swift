@@ -52,6 +52,8 @@ public struct Beacon: Hashable, Codable, Sendable {
     public var writable: Bool
     /// The timeline of the primary's last checkpoint: rewinds start from one on its own.
     public var checkpointTimeline: Timeline?
+    /// Who may copy the primary now; nil from an agent that does not share turns out.
+    public var copiers: [MemberID]?
     /// With timeoutNow after a clean stop: where the old primary's log ends, for good.
     public var final: Position?
     /// How old this word was when sent (a leader repeats what it knows of itself only): always fresh on
@@ -85,6 +87,8 @@ public struct MemberReport: Hashable, Codable, Sendable {
     public var unfit: String?
     /// What stands in its way, for people; nil when nothing does.
     public var reason: String?
+    /// A copy of the primary is being made.
+    public var copying: Bool?
 
     public init(
         dataState: DataState, state: MemberState, role: MemberRole, streaming: Bool, frozenTerm: Term,

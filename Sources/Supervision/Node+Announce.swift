@@ -134,6 +134,7 @@ extension Node {
             beacon.primary = document?.primary
             beacon.position = postgres?.position
             beacon.checkpointTimeline = postgres?.checkpointTimeline
+            beacon.copiers = shareCopyTurns()
         }
         beacon.opened = isOpen
         beacon.writable = isWritable
@@ -170,6 +171,7 @@ extension Node {
         report.version = postgres?.version
         report.unfit = unfitToTakeOver
         report.reason = lastDecision.reason
+        if case .clone? = work?.order { report.copying = true }
         report.checksPassing = checksPassing
         return report
     }

@@ -119,7 +119,7 @@ extension Node {
             memberAddresses: document.members.map(\.address).sorted(),
             slots: asPrimary ? others.map(\.slotName).sorted() : [],
             credentials: document.credentials, lease: document.lease, isPrimary: asPrimary,
-            timeline: newestTimelineHere(document))
+            timeline: newestTimelineHere(document), history: historyHere(document))
     }
 
     /// The newest timeline that a start here may follow: also one that this member began to open.
@@ -128,6 +128,12 @@ extension Node {
             return reserved.timeline
         }
         return document.activeLineages.first?.timeline
+    }
+
+    private func historyHere(_ document: ClusterDocument) -> [Timeline]? {
+        let active = document.activeLineages.map(\.timeline)
+        guard let newest = newestTimelineHere(document) else { return nil }
+        return active.contains(newest) ? active : [newest] + active
     }
 
     /// Where this standby should stream from, and under which name.

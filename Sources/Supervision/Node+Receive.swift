@@ -156,6 +156,19 @@ extension Node {
         }
     }
 
+    /// Between two events about the progress of one order.
+    private static let progressInterval = Duration.seconds(10)
+
+    mutating func hearProgress(of job: JobID, _ text: String) {
+        guard var running = work, running.job == job else { return }
+        running.progress = text
+        if now - (running.toldAt ?? running.since) >= Self.progressInterval {
+            running.toldAt = now
+            record(.init("progress", .info, "\(running.order.name) on \(me): \(text)"))
+        }
+        work = running
+    }
+
     mutating func finish(_ job: JobID, _ outcome: PostgresOutcome) {
         learn(outcome.report)
         if let done = background, done.job == job {

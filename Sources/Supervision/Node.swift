@@ -46,6 +46,8 @@ public struct Node: Sendable {
     var joiningMark: JoiningMark?
     /// The record says "rewinding" by this agent's own doing, and no byte has changed yet.
     var isRewindAhead = false
+    /// As the primary: who wants to copy it, in turn.
+    var copyTurns: [CopyTurn] = []
     var reign: Reign?
     var handover: Handover?
     var owedFreeze: OwedFreeze?
@@ -138,7 +140,9 @@ public struct Node: Sendable {
         case .postgresReported(let report): learn(report)
         case .writeProbed(let began): learn(writeBegan: began)
         case .postgresFinished(let job, let outcome): finish(job, outcome)
-        case .postgresProgress(let job, let text): if work?.job == job { work?.progress = text }
+        case .postgresProgress(let job, let text): hearProgress(of: job, text)
+        case .postgresNoted(let job, let text):
+            if work?.job == job || background?.job == job { record(.init("note", .notice, "\(me): \(text)")) }
         case .requested(let request, let command): take(command, request)
         }
         if case .tick = event { return }
@@ -218,6 +222,8 @@ struct Work: Sendable {
     var since: Instant
     var progress: String?
     var isCancelled = false
+    /// When its progress was last told as an event.
+    var toldAt: Instant?
 }
 
 /// The history that the standby here was last told to follow.

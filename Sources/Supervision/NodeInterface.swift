@@ -18,6 +18,8 @@ public enum NodeEvent: Sendable {
     case postgresFinished(JobID, PostgresOutcome)
     /// How far a running order is, for people (`12 of 40 MB copied`).
     case postgresProgress(JobID, String)
+    /// Something that a running order did and people should know later too.
+    case postgresNoted(JobID, String)
     case requested(RequestID, Command)
 }
 

@@ -82,6 +82,8 @@ public struct PromotionPlan: Hashable, Codable, Sendable {
 }
 
 public struct ClonePlan: Hashable, Codable, Sendable {
+    /// Whose data it becomes, and whose it was.
+    public var member: MemberID
     public var source: Upstream
     public var systemIdentifier: UInt64
     public var configuration: ManagedConfiguration
@@ -89,9 +91,10 @@ public struct ClonePlan: Hashable, Codable, Sendable {
     public var divergence: Divergence?
 
     public init(
-        source: Upstream, systemIdentifier: UInt64, configuration: ManagedConfiguration,
+        member: MemberID, source: Upstream, systemIdentifier: UInt64, configuration: ManagedConfiguration,
         divergence: Divergence? = nil
     ) {
+        self.member = member
         self.source = source
         self.systemIdentifier = systemIdentifier
         self.configuration = configuration
@@ -141,10 +144,13 @@ public struct ManagedConfiguration: Hashable, Codable, Sendable {
     public var isPrimary: Bool
     /// The newest timeline that a start may follow; nil while unknown.
     public var timeline: Timeline?
+    /// All that the history goes through, and so the only ones that a start may follow; nil while unknown.
+    public var history: [Timeline]?
 
     public init(
         synchronousStandbys: SynchronousStandbys, memberAddresses: [String], slots: [String],
-        credentials: Credentials, lease: Duration, isPrimary: Bool, timeline: Timeline?
+        credentials: Credentials, lease: Duration, isPrimary: Bool, timeline: Timeline?,
+        history: [Timeline]? = nil
     ) {
         self.synchronousStandbys = synchronousStandbys
         self.memberAddresses = memberAddresses
@@ -153,6 +159,7 @@ public struct ManagedConfiguration: Hashable, Codable, Sendable {
         self.lease = lease
         self.isPrimary = isPrimary
         self.timeline = timeline
+        self.history = history
     }
 }
 

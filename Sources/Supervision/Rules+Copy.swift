@@ -34,6 +34,7 @@ extension Rule {
             name: "clone", why: "Nothing usable is here, and the record says so on disk.",
             applies: {
                 $0.data.state == .cloning && !$0.isAlive && $0.mayTry("clone") && $0.isSourceReachable
+                    && $0.hasCopyTurn
             },
             action: { node in node.clonePlan.map { .order(.clone($0)) } ?? .wait(nil) }),
         Rule(
@@ -41,9 +42,9 @@ extension Rule {
             applies: { $0.data.state == .cloning && $0.isAlive },
             action: { .order(.stop(bound: $0.settings.stopTimeout)) }),
         Rule(
-            name: "await-clone", why: "The next attempt waits for its time, or for its source.",
+            name: "await-clone", why: "The next attempt waits for its time, its source, or its turn.",
             applies: { $0.data.state == .cloning },
-            action: { .wait($0.failureText ?? "waiting for the primary to copy from") }),
+            action: { .wait(($0.mayTry("clone") ? nil : $0.failureText) ?? $0.copyWait) }),
         Rule(
             name: "stop-for-rewind", why: "Only what was stopped cleanly can be taken back.",
             applies: { $0.data.state == .rewinding && $0.isRewindAhead && $0.isAlive },
@@ -144,7 +145,7 @@ extension Node {
             let configuration = managedConfiguration(asPrimary: false)
         else { return nil }
         return ClonePlan(
-            source: source, systemIdentifier: system, configuration: configuration,
+            member: me, source: source, systemIdentifier: system, configuration: configuration,
             divergence: data.divergence)
     }
 

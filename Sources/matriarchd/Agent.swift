@@ -130,7 +130,13 @@ final class Agent {
 
     private func perform(_ job: JobID, _ order: PostgresOrder) {
         executor.perform(
-            job, order, progress: { [unowned self] in feed(.postgresProgress(job, $0)) },
+            job, order,
+            words: { [unowned self] word in
+                switch word {
+                case .progress(let text): feed(.postgresProgress(job, text))
+                case .note(let text): feed(.postgresNoted(job, text))
+                }
+            },
             completion: { [unowned self] outcome in
                 // Orders start and stop Postgres on connections of their own: what the guard knows comes
                 // first.

@@ -110,6 +110,23 @@ import Testing
         #expect(try left(primary, limit: 5) == [])
     }
 
+    @Test func aBranchThatTheDocumentDoesNotKnowIsLeftAsANumberOnly() throws {
+        let directory = try TemporaryDirectory("wal")
+        let wal = WALDirectory(directory.path)
+        let standby = try control("in archive recovery", timeline: 1, checkpoint: "0/4000000")
+        // 2 was promoted here or there and burnt; 4 is what the cluster went on with; 5 is burnt as well.
+        for (name, parent) in [("2", "0/5000148"), ("4", "0/5000148"), ("5", "0/5000200")] {
+            try directory.write("1\t\(parent)\tx\n", to: "pg_wal/0000000\(name).history")
+        }
+        try directory.write(WALDirectory.placeholder, to: "pg_wal/00000003.history")
+        #expect(try wal.sanitize(for: standby, limit: 5, history: [4, 1]) == [2, 5])
+        #expect(try wal.historyTimelines() == [2, 3, 4])
+        #expect(wal.history(2)?.branches.isEmpty == true)
+        #expect(wal.history(4)?.start == LSN(0x500_0148))
+        // Without the cluster's word nothing is known to be wrong with it.
+        #expect(try wal.sanitize(for: standby, limit: nil) == [])
+    }
+
     @Test func aBranchThatHoldsLessOfItsParentThanTheParentItselfIsNotFollowed() throws {
         let directory = try TemporaryDirectory("wal")
         let wal = WALDirectory(directory.path)

@@ -20,7 +20,8 @@ import Testing
                 let foreign = try #require(b.report.systemIdentifier)
                 #expect(foreign != system)
                 var plan = ClonePlan(
-                    source: b.upstream(a, timeline: 1, valid: false), systemIdentifier: foreign,
+                    member: b.member.id, source: b.upstream(a, timeline: 1, valid: false),
+                    systemIdentifier: foreign,
                     configuration: b.configuration(asPrimary: false, timeline: 1))
                 let refusal = b.attempt(.clone(plan))
                 #expect(refusal.reason?.contains("it is system \(system)") == true)
@@ -28,14 +29,18 @@ import Testing
                 #expect(!Files.exists(b.site.previousDirectory))
 
                 plan.systemIdentifier = system
-                let told = Mutex<[String]>([])
-                let run = b.run(Cancellation()) { text in told.withLock { $0.append(text) } }
+                let told = Mutex<[OrderWord]>([])
+                let run = b.run(Cancellation()) { word in told.withLock { $0.append(word) } }
                 let outcome = run.outcome(of: .clone(plan))
                 #expect(outcome.result == .done)
                 #expect(outcome.report.state == .stopped)
                 #expect(outcome.report.systemIdentifier == system)
                 #expect(outcome.report.foundingMarker == nil)
-                #expect(told.withLock { $0.last?.hasSuffix("MB copied") } == true)
+                guard case .progress(let text)? = told.withLock({ $0.last }) else {
+                    Issue.record("no progress is told")
+                    return
+                }
+                #expect(text.hasSuffix("MB copied"))
                 #expect(
                     try ControlData.read(b.site, directory: b.site.previousDirectory).systemIdentifier
                         == foreign)
@@ -59,7 +64,7 @@ import Testing
                 try b.perform(.initialize(attempt: 7, Instance.credentials))
                 let cancellation = Cancellation()
                 let plan = ClonePlan(
-                    source: b.upstream(a, timeline: 1, valid: false),
+                    member: b.member.id, source: b.upstream(a, timeline: 1, valid: false),
                     systemIdentifier: try #require(a.report.systemIdentifier),
                     configuration: b.configuration(asPrimary: false, timeline: 1))
                 let before = b.report.systemIdentifier

@@ -93,7 +93,7 @@ private final class Driver: Sendable {
             return state.nextJob
         }
         loop.post { [self] in
-            onLoop.executor.perform(job, order, progress: { _ in }) { [self] outcome in
+            onLoop.executor.perform(job, order, words: { _ in }) { [self] outcome in
                 state.withLock { $0.outcome = outcome }
             }
         }

@@ -124,9 +124,9 @@ final class Instance {
 
     var run: OrderRun { run(Cancellation()) { _ in } }
 
-    func run(_ cancellation: Cancellation, _ progress: @escaping @Sendable (String) -> Void) -> OrderRun {
+    func run(_ cancellation: Cancellation, _ tell: @escaping @Sendable (OrderWord) -> Void) -> OrderRun {
         OrderRun(
-            site: site, door: door, verified: verified, cancellation: cancellation, progress: progress,
+            site: site, door: door, verified: verified, cancellation: cancellation, tell: tell,
             survey: Survey(site))
     }
 
@@ -134,7 +134,7 @@ final class Instance {
     static func freshRun(of instance: Instance) throws -> OrderRun {
         OrderRun(
             site: instance.site, door: instance.door, verified: VerifiedCredentials(),
-            cancellation: Cancellation(), progress: { _ in }, survey: Survey(instance.site))
+            cancellation: Cancellation(), tell: { _ in }, survey: Survey(instance.site))
     }
 
     func attempt(_ order: PostgresOrder) -> PostgresOutcome { run.outcome(of: order) }
@@ -193,7 +193,8 @@ final class Instance {
         try source.perform(.configure(source.configuration(asPrimary: true)))
         let system = try #require(source.report.systemIdentifier)
         let plan = ClonePlan(
-            source: upstream(source, timeline: timeline, valid: false), systemIdentifier: system,
+            member: member.id, source: upstream(source, timeline: timeline, valid: false),
+            systemIdentifier: system,
             configuration: configuration(asPrimary: false, timeline: timeline))
         try perform(.clone(plan))
         try perform(.startStandby(plan.configuration))

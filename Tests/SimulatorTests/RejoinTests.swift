@@ -66,6 +66,13 @@ struct RejoinTests {
         expectWhole(herd, within: .seconds(120))
     }
 
+    @Test func noMoreThanTwoCopyThePrimaryAtOnceAndEachGetsItsTurn() {
+        let herd = Herd(5) { $0.cloneTime = .seconds(20) }
+        expectWhole(herd, within: .seconds(180))
+        #expect(herd.clones >= 4)
+        #expect(herd.clonesAtOnce == 2)
+    }
+
     /// A promotion that came to nothing on one node and then succeeded on another: its timeline is burnt, and
     /// who began it is taken back.
     @Test func aPromotionThatFailedIsTakenBackWhenAnotherSucceeds() throws {

@@ -239,7 +239,7 @@ extension Stage {
         let word = LeaderWord(
             from: from, term: term(command), opened: command.has("opened"),
             position: try command["at"].map(words.position),
-            lacksCheckpoint: command.has("no-checkpoint"), repeatAt: now)
+            lacksCheckpoint: command.has("no-checkpoint"), copiers: words.names("copiers"), repeatAt: now)
         let version = entry?.version ?? node?.hard.acceptedVersion ?? .none
         say(word, version: version, entry: entry, final: nil, isCommitted: !command.has("uncommitted"))
         feed(.tick)

@@ -10,6 +10,8 @@ struct LeaderWord {
     var position: Position?
     /// The primary has not made a checkpoint on its timeline yet.
     var lacksCheckpoint = false
+    /// Nil: it shares no turns out.
+    var copiers: [MemberID]?
     var repeatAt: Instant
 }
 
@@ -119,6 +121,7 @@ extension Stage {
         beacon.opened = word.opened
         beacon.checkpointTimeline = word.lacksCheckpoint ? nil : beacon.primary?.timeline
         beacon.position = word.position
+        beacon.copiers = word.copiers
         beacon.final = final
         return beacon
     }

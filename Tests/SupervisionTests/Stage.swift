@@ -13,8 +13,8 @@ import Testing
 ///
 /// - `start a members=a,b,c,w:witness [voters=] [primary=b epoch=4 timeline=2] …` a disk as found; `see
 ///   Facts`
-/// - `hear b term=5 [opened] [no-checkpoint] [at=2:0/500] [final=] …` a leader's append, with changes to
-///   the document as in `start`
+/// - `hear b term=5 [opened] [no-checkpoint] [copiers=a,c] [at=2:0/500] [final=] …` a leader's append,
+///   with changes to the document as in `start`
 /// - `peer b answers [streaming] [at=]`, `peer b silent`; `lead` waits until this node leads
 /// - `guard alive|dead [armed=4] [for=700ms] [spent=3]`, `guard lost`, `guard manual`
 /// - `write passed|failed|hangs` the write probe of a primary, which else passes

@@ -36,7 +36,7 @@ struct Words {
         throw ScriptError(place: command.place, problem: "'\(text)' is no duration such as 100ms or 2s")
     }
 
-    private func names(_ key: String) -> [MemberID]? {
+    func names(_ key: String) -> [MemberID]? {
         command[key]?.split(separator: ",").map { MemberID(String($0)) }
     }
 
