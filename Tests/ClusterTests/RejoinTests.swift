@@ -28,9 +28,7 @@ extension RealPostgres {
             }
         }
 
-        @Test(
-            "Its own WAL is gone: it is copied; the old directory is kept until the copy is valid, then removed"
-        )
+        @Test("Its own WAL is gone: it is copied; the old directory is kept until the copy is valid")
         func copied() throws {
             try Arena.trial { herd, trial in
                 let lonely = try herd.primary()
