@@ -7,7 +7,6 @@ extension OrderRun {
     private static let patience = Duration.seconds(10)
     /// How soon a reload must show in a new session.
     private static let reloadPatience = Duration.seconds(3)
-    private static let slotPrefix = "matriarch_"
 
     func configure(_ configuration: ManagedConfiguration) throws {
         let changed = try settings.write(configuration)
@@ -31,7 +30,7 @@ extension OrderRun {
         }
     }
 
-    private var deadline: Int64 { Deadline.after(Self.patience) }
+    var deadline: Int64 { Deadline.after(Self.patience) }
 
     /// ALTER SYSTEM beats every file: managed keys are taken out of its reach.
     private func resetAutomaticSettings(_ session: Session) throws -> Bool {
@@ -159,37 +158,5 @@ extension OrderRun {
             if error.state?.isAuthorization == true || error.kind == .unreachable { return false }
             throw error
         }
-    }
-
-    // MARK: slots
-
-    private func bringSlots(_ session: Session, _ wanted: [String]) throws {
-        let rows = try session.query(
-            """
-            select slot_name, coalesce(wal_status, ''), active_pid from pg_replication_slots
-            where slot_type = 'physical' and not temporary and starts_with(slot_name, $1)
-            """, [Self.slotPrefix], until: deadline)
-        var present: Set<String> = []
-        for row in rows.cells {
-            guard let name = row[0] else { continue }
-            if wanted.contains(name), row[1] != "lost" {
-                present.insert(name)
-            } else {
-                try drop(session, name, activePID: row[2])
-            }
-        }
-        for name in wanted where !present.contains(name) {
-            // Reserving WAL at once: a slot without it keeps nothing until its standby comes.
-            _ = try session.query(
-                "select pg_create_physical_replication_slot($1, true)", [name], until: deadline)
-        }
-    }
-
-    private func drop(_ session: Session, _ name: String, activePID: String?) throws {
-        if let activePID {
-            _ = try session.query(
-                "select pg_terminate_backend($1::int, 5000)", [activePID], until: deadline)
-        }
-        _ = try session.query("select pg_drop_replication_slot($1)", [name], until: deadline)
     }
 }

@@ -50,6 +50,7 @@ struct OrderRun {
         case .clone(let plan): try clone(plan)
         case .rewind(let plan): try rewind(plan)
         case .configure(let configuration): try configure(configuration)
+        case .tendSlots(let goals): try tendSlots(goals)
         case .checkpoint: try checkpoint()
         case .examine: break
         }

@@ -126,6 +126,7 @@ enum Describe {
         case .clone(let plan): "clone from \(plan.source.member)"
         case .rewind(let plan): "rewind to \(plan.source.member), \(plan.divergence)"
         case .configure(let configuration): "configure, synchronous \(configuration.synchronousStandbys)"
+        case .tendSlots: "tend slots"
         case .checkpoint: "checkpoint"
         case .examine: "examine"
         }

@@ -76,7 +76,7 @@ final class OrderLane {
         case .rewind(let plan): rewind(plan, job, done)
         case .configure(let configuration): configure(configuration, done)
         case .checkpoint: checkpoint(done)
-        case .examine: after(.milliseconds(2)) { done(.done) }
+        case .tendSlots, .examine: after(.milliseconds(2)) { done(.done) }
         }
     }
 

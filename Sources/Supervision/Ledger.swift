@@ -104,6 +104,7 @@ extension PostgresOrder {
         case .clone: "clone"
         case .rewind: "rewind"
         case .configure: "configure"
+        case .tendSlots: "tend-slots"
         case .checkpoint: "checkpoint"
         case .examine: "examine"
         }

@@ -235,7 +235,7 @@ extension Node {
 
     mutating func logStart(_ order: PostgresOrder) {
         switch order {
-        case .checkpoint, .configure, .examine: return
+        case .checkpoint, .configure, .tendSlots, .examine: return
         case .promote(let plan):
             record(.init("promote", .notice, "promoting \(me) on timeline \(plan.timeline)"))
         case .follow(let upstream): record(.init("follow", .info, "\(me) follows \(upstream.member)"))

@@ -113,11 +113,10 @@ extension Node {
     /// What Postgres should be configured with, by the committed document.
     func managedConfiguration(asPrimary: Bool) -> ManagedConfiguration? {
         guard let document else { return nil }
-        let others = document.members.filter { $0.id != me && $0.kind == .data }
         return ManagedConfiguration(
             synchronousStandbys: asPrimary ? .none : .placeholder,
             memberAddresses: document.members.map(\.address).sorted(),
-            slots: asPrimary ? others.map(\.slotName).sorted() : [],
+            slots: keptSlots,
             credentials: document.credentials, lease: document.lease, isPrimary: asPrimary,
             timeline: newestTimelineHere(document), history: historyHere(document))
     }

@@ -201,7 +201,7 @@ extension Node {
         case .clone: concludeClone(outcome)
         case .rewind: concludeRewind(outcome)
         case .stop: concludeStop(outcome)
-        case .initialize, .examine: break
+        case .initialize, .tendSlots, .examine: break
         }
     }
 }

@@ -69,6 +69,7 @@ public struct Node: Sendable {
     var lastFitness = Fitness.unfit
     var writes = WriteProof()
     var lastTrouble: String?
+    var slotsTendedAt: Instant
     var beaconSequence: UInt64 = 0
     /// When a leader other than this member was last heard; the failure lies after it.
     var lastLeaderWord: Instant
@@ -106,6 +107,7 @@ public struct Node: Sendable {
         self.now = now
         startedAt = now
         lastLeaderWord = now
+        slotsTendedAt = now
         proposerHeard = now
         nextPulse = now
         data = durable.data

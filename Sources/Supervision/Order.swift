@@ -27,6 +27,8 @@ public enum PostgresOrder: Hashable, Codable, Sendable {
     case rewind(RewindPlan)
     /// Bring roles, slots, pg_hba and settings of a running Postgres in line.
     case configure(ManagedConfiguration)
+    /// Move the slots kept for siblings on, and make those again that lost their WAL.
+    case tendSlots([SlotGoal])
     case checkpoint
     /// Look again now (the data directory when stopped).
     case examine
@@ -34,7 +36,7 @@ public enum PostgresOrder: Hashable, Codable, Sendable {
     /// Orders of the background lane may run beside one of the foreground lane.
     public var isBackground: Bool {
         switch self {
-        case .configure, .checkpoint: true
+        case .configure, .tendSlots, .checkpoint: true
         case .initialize, .startStandby, .startPrimary, .stop, .freeze, .follow, .promote, .clone, .rewind,
             .examine:
             false

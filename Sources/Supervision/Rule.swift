@@ -131,6 +131,7 @@ extension Node {
         let begun = Work(job: nextJob, order: order, since: now, progress: nil)
         nextJob += 1
         if case .startPrimary = order { reign?.restarts += 1 }
+        if case .tendSlots = order { slotsTendedAt = now }
         if inBackground { background = begun } else { work = begun }
         effects.append(.postgres(begun.job, order))
         logStart(order)

@@ -100,6 +100,7 @@ extension Rule {
                 document.voters = Voters(document.voters.current, next: voters)
                 return .propose(document, "voters become \(voters.map(\.name).joined(separator: ", "))")
             }),
+        Node.primarySlotKeeping,
         Rule(
             name: "primary", why: "The lease is held and Postgres writes: nothing to do.",
             applies: { $0.holdsPrimacy }, action: { _ in .wait(nil) }),

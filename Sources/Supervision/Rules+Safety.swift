@@ -112,7 +112,7 @@ extension PostgresOrder {
         case .clone(let plan): plan.source
         case .rewind(let plan): plan.source
         case .initialize, .startStandby, .startPrimary, .stop, .freeze, .follow, .promote, .configure,
-            .checkpoint, .examine:
+            .tendSlots, .checkpoint, .examine:
             nil
         }
     }

@@ -76,6 +76,7 @@ extension Rule {
                 }
                 return .background(.configure(configuration))
             }),
+        Node.standbySlotKeeping,
         Rule(
             name: "standby", why: "It follows the primary: nothing to do.",
             applies: { _ in true },

@@ -110,7 +110,7 @@ final class Instance {
     func configuration(asPrimary: Bool, timeline: Timeline? = nil) -> ManagedConfiguration {
         ManagedConfiguration(
             synchronousStandbys: asPrimary ? synchronousStandbys : .placeholder,
-            memberAddresses: memberAddresses, slots: asPrimary ? slots : [], credentials: Self.credentials,
+            memberAddresses: memberAddresses, slots: slots, credentials: Self.credentials,
             lease: .seconds(5), isPrimary: asPrimary, timeline: timeline)
     }
 

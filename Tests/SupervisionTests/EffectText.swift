@@ -83,10 +83,16 @@ enum EffectText {
         case .rewind(let plan):
             "rewind to \(plan.source.member) as \(plan.source.applicationName), \(plan.divergence);"
                 + " siblings \(names(plan.siblings.map(\.member)))"
+        case .tendSlots(let goals): "tend slots \(goals.map(EffectText.text))"
         case .configure(let configuration):
             "configure as \(configuration.isPrimary ? "primary" : "standby"),"
                 + " slots \(configuration.slots.map { String($0.dropFirst(10).prefix(1)) })"
         }
+    }
+
+    private static func text(_ goal: SlotGoal) -> String {
+        let place = goal.reached.map { "to \($0)" } ?? "stays"
+        return "\(goal.slot.dropFirst(10).prefix(1)) \(place)"
     }
 
     /// The document in a line: what scripts change, and what rules look at.

@@ -191,7 +191,7 @@ extension Stage {
         case .promote: postgres.state = .primary
         case .clone(let plan): (postgres.state, postgres.systemIdentifier) = (.stopped, plan.systemIdentifier)
         case .rewind: (postgres.state, postgres.settled) = (.stopped, nil)
-        case .configure, .checkpoint, .examine: break
+        case .configure, .tendSlots, .checkpoint, .examine: break
         }
     }
 

@@ -33,7 +33,7 @@ struct OrderChecker: Checker {
                 return "\(machine.id) starts as primary and no committed document names it"
             }
             return nil
-        case .startStandby, .stop, .freeze, .configure, .checkpoint, .examine: return nil
+        case .startStandby, .stop, .freeze, .configure, .tendSlots, .checkpoint, .examine: return nil
         }
     }
 
