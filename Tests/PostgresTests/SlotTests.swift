@@ -28,7 +28,8 @@ import Testing
                     b.report.replayed.flatMap { $0 > before ? $0 : nil }
                 }
                 let goals = [
-                    SlotGoal(slot: "matriarch_a", reached: replayed), SlotGoal(slot: "matriarch_c", reached: nil),
+                    SlotGoal(slot: "matriarch_a", reached: replayed),
+                    SlotGoal(slot: "matriarch_c", reached: nil),
                     SlotGoal(slot: "matriarch_gone", reached: replayed),
                 ]
                 try b.perform(.tendSlots(goals))
