@@ -2,7 +2,8 @@
 # the Debian packages that are missing are installed on the way (scripts/dependencies).
 
 BIN   := .build/release
-BUILD := swift build -c release --static-swift-stdlib -Xlinker -s
+# Its own TMPDIR: the package manager leaves empty directories behind.
+BUILD := TMPDIR=$(CURDIR)/.build/tmp swift build -c release --static-swift-stdlib -Xlinker -s
 # By name: the static toolchain has no Testing module, which the targets for tests need.
 PROGRAMS := matriarch-guard matriarch-proxy matriarchd matriarch matriarch-simulate matriarch-lab
 SEEDS ?= 1..300
@@ -16,7 +17,9 @@ deps:                ## install the Debian packages that are missing
 	@scripts/dependencies
 
 build: deps          ## all programs, as they are shipped, into .build/release
-	@set -e; for program in $(PROGRAMS); do echo "$(BUILD) --product $$program"; $(BUILD) --product $$program; done
+	@mkdir -p .build/tmp
+	@set -e; for program in $(PROGRAMS); do echo "building $$program"; $(BUILD) --product $$program; done
+	@rm -rf .build/tmp
 
 demo: build          ## a herd of three on this machine: loss, return, switchover (KEEP=1 leaves it running)
 	$(BIN)/matriarch-lab demo $(if $(KEEP),--keep)

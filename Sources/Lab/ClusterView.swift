@@ -110,6 +110,15 @@ public struct Condition: Sendable {
         }
     }
 
+    /// As `whole`, and nobody has anything left to do: all report from the primary's timeline.
+    public static func settled(_ names: [String]) -> Condition {
+        Condition("\(names.joined(separator: ", ")) are healthy and on one timeline, waiting for nothing") {
+            view in
+            whole(names).holds(view)
+                && view.members.allSatisfy { $0.timeline == view.timeline && $0.reason == nil }
+        }
+    }
+
     public static func replica(_ name: String) -> Condition {
         Condition("\(name) is a healthy replica") { view in
             view.writable && view.member(name).map { $0.isHealthy && $0.role == "replica" } == true

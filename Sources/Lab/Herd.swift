@@ -112,6 +112,9 @@ public final class Herd: Sendable {
     /// Every founder is healthy and one of them is the writable primary.
     public var isWhole: Condition { .whole(nodes.map(\.name)) }
 
+    /// As `isWhole`, and every report is from after what happened last.
+    public var isSettled: Condition { .settled(nodes.map(\.name)) }
+
     public func start() throws { for node in nodes { try node.start() } }
 
     /// Waits until every node that answers tells that the condition holds, and one at least does.

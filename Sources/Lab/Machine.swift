@@ -1,5 +1,6 @@
 internal import FoundationEssentials
 internal import Glibc
+internal import Platform
 
 /// What the laboratory finds on the machine it runs on.
 public struct Machine: Sendable {
@@ -39,9 +40,12 @@ public struct Machine: Sendable {
 
     /// Makes a directory and, as root, gives it to the Postgres user.
     public func makeDirectory(_ path: String, mode: UInt32 = 0o700) throws {
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        if chmod(path, mode) != 0 { throw LabError("chmod \(path): \(errorText())") }
-        try give(path)
+        // Nothing is made anew behind an interrupt that removes it.
+        try Registry.whileOpen {
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+            if chmod(path, mode) != 0 { throw LabError("chmod \(path): \(errorText())") }
+            try give(path)
+        }
     }
 
     /// Writes a file that belongs to the Postgres user.
@@ -69,7 +73,8 @@ public struct Machine: Sendable {
 /// The system's words for the current errno.
 func errorText() -> String { String(cString: strerror(errno)) }
 
-func readText(_ path: String) -> String? {
-    guard let data = FileManager.default.contents(atPath: path) else { return nil }
-    return String(decoding: data, as: UTF8.self)
-}
+/// A whole file as text, of /proc too, where sizes are not known before the end; nil when it can't be read.
+func readText(_ path: String) -> String? { try? Files.readText(path, limit: mostText) }
+
+/// Far above the longest log that a laboratory writes.
+private let mostText = 256 << 20

@@ -49,14 +49,17 @@ public enum Processes {
         if isAlive(process) { kill(process.pid, number) }
     }
 
-    /// SIGKILLs everything that belongs to the node until nothing does.
+    /// SIGKILLs everything that belongs to the node until nothing does; its shared memory goes too.
     ///
     /// - Throws: when something outlives the limit (a process in an uninterruptible wait).
     public static func killAll(_ marks: Marks, within limit: Duration = .seconds(20)) throws {
         let deadline = Moment.current + limit
+        var memory = SharedMemory()
         while true {
-            let left = belonging(to: marks)
-            if left.isEmpty { return }
+            // One that is ending has no environment any more, by which it was known, but still its memory.
+            let left = belonging(to: marks) + memory.users.filter(isAlive)
+            if left.isEmpty { return memory.remove() }
+            memory.note(left)
             if .current > deadline {
                 throw LabError("processes of \(marks.directory) outlive SIGKILL: \(left.map(describe))")
             }

@@ -27,6 +27,12 @@ public struct Programs: Sendable {
                 + places.joined(separator: ", ") + "; run: make build (or set MATRIARCH_BIN)")
     }
 
+    /// This very program, as somebody in another directory would call it.
+    public static var ownPath: String {
+        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
+            ?? CommandLine.arguments[0]
+    }
+
     static func missing(in directory: String) -> [String] {
         names.filter { !FileManager.default.isExecutableFile(atPath: "\(directory)/\($0)") }
     }

@@ -13,14 +13,35 @@ public struct Claim: Hashable, Sendable {
     /// Interface names are 15 bytes at most, so this is 9 at most.
     public let tag: String
 
+    /// Both names follow from who owns it, so that a directory alone tells what else there is to clear.
+    init(pid: Int32, number: Int) {
+        directory = "\(Claim.prefix)\(pid)-\(number)"
+        tag = "ml\(String(pid, radix: 36))\(String(number, radix: 36))"
+    }
+
     /// Kills every process of this laboratory, deletes its namespaces and its directory.
     func clear() throws {
         let namespaces = Network.namespaces(tagged: tag)
         let inodes = namespaces.compactMap { Processes.inode("/run/netns/\($0)") }
         try Processes.killAll(Processes.Marks(directory: directory, networkNamespaces: inodes))
         Network.remove(namespaces: namespaces)
-        try FileManager.default.removeItem(atPath: directory)
+        try removeDirectory()
     }
+
+    /// Again when a file came or went meanwhile: what still ran a moment ago may have made it.
+    private func removeDirectory() throws {
+        let manager = FileManager.default
+        var attempts = 0
+        while manager.fileExists(atPath: directory) {
+            do { try manager.removeItem(atPath: directory) } catch {
+                attempts += 1
+                if attempts == Claim.removalAttempts { throw error }
+                pause(.milliseconds(10))
+            }
+        }
+    }
+
+    private static let removalAttempts = 20
 }
 
 /// Knows every laboratory on this machine by the directories in /tmp, living, kept and left behind.
@@ -33,6 +54,8 @@ public enum Registry {
     }
 
     private static let state = Mutex(State())
+    /// One clears at a time: an interrupt may come while the herd is being destroyed anyway.
+    private static let clearing = Mutex(())
 
     /// A new laboratory that belongs to this process. Leftovers of dead owners are cleared first.
     static func claim(_ machine: Machine) throws -> Claim {
@@ -42,18 +65,18 @@ public enum Registry {
             state.made += 1
             return state.made
         }
-        let tag = "ml\(String(getpid(), radix: 36))\(String(number, radix: 36))"
-        let claim = Claim(directory: "\(Claim.prefix)\(getpid())-\(number)", tag: tag)
+        let claim = Claim(pid: getpid(), number: number)
         if mkdir(claim.directory, 0o755) != 0 { throw LabError("mkdir \(claim.directory): \(errorText())") }
         chmod(claim.directory, 0o755)
         state.withLock { _ = $0.open.insert(claim) }
         let started = ProcessTable.entry(getpid())?.startTime ?? 0
-        try Data("\(getpid()) \(started) \(tag)\n".utf8).write(to: URL(filePath: claim.directory + "/owner"))
+        let owner = "\(getpid()) \(started) \(claim.tag)\n"
+        try Data(owner.utf8).write(to: URL(filePath: claim.directory + "/owner"))
         return claim
     }
 
     static func release(_ claim: Claim) throws {
-        try claim.clear()
+        try clearing.withLock { _ in try claim.clear() }
         state.withLock { _ = $0.open.remove(claim) }
     }
 
@@ -71,6 +94,11 @@ public enum Registry {
         }
     }
 
+    /// Never returns once an interrupt is clearing up: what the interrupted thread does then is of no use.
+    public static func giveWay() {
+        while state.withLock({ $0.closing }) { pause(.seconds(1)) }
+    }
+
     /// Clears all that this process owns; what fails is told on stderr.
     static func clearAll() {
         let claims = state.withLock { state in
@@ -85,16 +113,16 @@ public enum Registry {
         for (claim, owner) in found() where !owner.isAlive && !isKept(claim) { clear(claim) }
     }
 
-    /// The kept laboratories, for `matriarch-lab stop`.
-    public static func stopKept() -> [String] {
-        let kept = found().map(\.0).filter(isKept)
-        kept.forEach(clear)
-        return kept.map(\.directory)
+    /// Clears the kept laboratories and what dead owners left behind, for `matriarch-lab stop`.
+    public static func stopLeft() -> [String] {
+        let left = found().filter { isKept($0) || !$1.isAlive }.map(\.0)
+        left.forEach(clear)
+        return left.map(\.directory)
     }
 
     private static func clear(_ claim: Claim) {
         do {
-            try claim.clear()
+            try clearing.withLock { _ in try claim.clear() }
         } catch {
             complain("matriarch-lab: \(claim.directory) could not be cleared: \(error)")
         }
@@ -106,8 +134,13 @@ public enum Registry {
 
     private struct Owner {
         var pid: Int32
-        var started: UInt64
-        var isAlive: Bool { ProcessTable.entry(pid)?.startTime == started }
+        /// Nil when it was not written down, or is gone already: then the number alone must do.
+        var started: UInt64?
+
+        var isAlive: Bool {
+            guard let process = ProcessTable.entry(pid) else { return false }
+            return started.map { $0 == process.startTime } ?? true
+        }
     }
 
     private static func found() -> [(Claim, Owner)] {
@@ -116,18 +149,21 @@ public enum Registry {
         return directories.compactMap { directory in
             // Another user's laboratory is his to clear.
             guard let owner = try? Files.owner(of: directory), owner.uid == geteuid() else { return nil }
-            let words = (readText(directory + "/owner") ?? "").split(whereSeparator: \.isWhitespace)
-            guard words.count == 3, let pid = Int32(words[0]), let started = UInt64(words[1]) else {
+            let numbers = directory.dropFirst(Claim.prefix.count).split(separator: "-")
+            guard numbers.count == 2, let pid = Int32(numbers[0]), let number = Int(numbers[1]) else {
                 return nil
             }
-            return (Claim(directory: directory, tag: String(words[2])), Owner(pid: pid, started: started))
+            let words = (readText(directory + "/owner") ?? "").split(whereSeparator: \.isWhitespace)
+            let started = words.count == 3 ? UInt64(words[1]) : nil
+            return (Claim(pid: pid, number: number), Owner(pid: pid, started: started))
         }
     }
 }
 
-/// Clears up when a person presses Ctrl-C or something ends us by SIGTERM or SIGHUP.
+/// Clears up when a person presses Ctrl-C, something ends us by SIGTERM or SIGHUP, or nobody reads any more
+/// what we write (SIGPIPE).
 enum Interrupt {
-    private static let signals = [SIGINT, SIGTERM, SIGHUP]
+    private static let signals = [SIGINT, SIGTERM, SIGHUP, SIGPIPE]
     private static let started = Mutex(false)
 
     static func watch() {
@@ -145,7 +181,7 @@ enum Interrupt {
         } catch {
             return complain("matriarch-lab: no clearing up on Ctrl-C: \(error)")
         }
-        for number in signals { signal(number, handler) }
+        for number in signals where !(number == SIGPIPE && isIgnored(number)) { signal(number, handler) }
         // Herds that live as long as the process, such as one shared by tests.
         atexit { Registry.clearAll() }
     }
@@ -156,6 +192,14 @@ enum Interrupt {
         complain("matriarch-lab: interrupted, clearing up")
         Registry.clearAll()
         _exit(128 + Int32(number))
+    }
+
+    /// A host that handles broken pipes as errors must not die of one.
+    private static func isIgnored(_ number: Int32) -> Bool {
+        var present = sigaction()
+        guard sigaction(number, nil, &present) == 0, let chosen = present.__sigaction_handler.sa_handler
+        else { return false }
+        return unsafeBitCast(chosen, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
     }
 
     /// May only do what is safe in a signal handler: one write to a pipe.

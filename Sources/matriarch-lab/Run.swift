@@ -5,11 +5,12 @@ import Lab
 func run() -> Never {
     let words = Array(CommandLine.arguments.dropFirst())
     do {
-        switch words.first {
-        case "demo": try Demo(keep: words.contains("--keep")).run()
-        case "bench": try Bench(Array(words.dropFirst())).run()
-        case "stop": stop()
-        case "hold": try hold()
+        switch (words.first, Array(words.dropFirst())) {
+        case ("demo", []): try Demo(keep: false).run()
+        case ("demo", ["--keep"]): try Demo(keep: true).run()
+        case ("bench", let options): try Bench(options).run()
+        case ("stop", []): stop()
+        case ("hold", []): try hold()
         default: usage()
         }
         exit(EXIT_SUCCESS)
@@ -32,8 +33,8 @@ private func usage() -> Never {
 }
 
 private func stop() {
-    let stopped = Registry.stopKept()
-    say(stopped.isEmpty ? "no herd was left running" : "stopped: \(stopped.joined(separator: ", "))")
+    let stopped = Registry.stopLeft()
+    say(stopped.isEmpty ? "no herd of yours was left running" : "stopped: \(stopped.joined(separator: ", "))")
 }
 
 /// Two plain servers until somebody ends us: what the test of clearing up interrupts.
@@ -43,7 +44,9 @@ private func hold() throws {
     while true { pause() }
 }
 
+/// One line; nothing any more once an interrupt clears up.
 func say(_ text: String, to descriptor: Int32 = STDOUT_FILENO) {
+    Registry.giveWay()
     let line = text + "\n"
     _ = line.withCString { write(descriptor, $0, strlen($0)) }
 }

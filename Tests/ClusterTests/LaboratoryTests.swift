@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 import TestSupport
 import Testing
 
@@ -101,11 +102,25 @@ extension RealPostgres {
         func nothingIsLeft(_ signal: Int32) throws {
             let victim = try LaboratoryProcess.start()
             kill(victim.pid, signal)
-            try victim.waitForEnd()
+            _ = try victim.waitForEnd()
             if signal == SIGKILL { Registry.sweep() }
             #expect(!victim.directoryExists)
             #expect(victim.processesLeft.isEmpty)
             #expect(victim.namespacesLeft.isEmpty)
+            #expect(victim.sharedMemoryLeft.isEmpty)
+        }
+
+        @Test(
+            "The demo, interrupted at any time or with nobody reading on, leaves nothing behind",
+            .requiresPostgres, .requiresHerd,
+            arguments: [("The herd is up", SIGPIPE), ("machine is lost", SIGINT), ("Cleaning up", SIGINT)])
+        func interruptedDemo(_ words: String, _ signal: Int32) throws {
+            let victim = try LaboratoryProcess.startDemo(until: words)
+            if signal == SIGPIPE { victim.stopReading() } else { kill(victim.pid, signal) }
+            #expect(try victim.waitForEnd() == .status(128 + signal))
+            #expect(!victim.directoryExists)
+            #expect(victim.processesLeft.isEmpty)
+            #expect(victim.sharedMemoryLeft.isEmpty)
         }
     }
 }
