@@ -96,9 +96,9 @@ let package = Package(
         tests("PeersTests", ["Peers", "Platform", "Consensus", "Supervision", "TestSupport"]),
         tests("HTTPTests", ["HTTP", "Platform", "Supervision", "TestSupport"]),
         tests("ProxyTests", ["Proxy", "Platform", "TestSupport"]),
-        tests("ControlTests", ["Control", "Platform", "TestSupport"], exclude: ["Snapshots"]),
+        tests("ControlTests", ["Control", "Config", "Platform", "TestSupport"], exclude: ["Snapshots"]),
         tests("CommandTests", ["Lab", "Platform", "TestSupport"]),
-        tests("ClusterTests", ["Lab", "matriarch-lab", "Platform", "TestSupport"]),
+        tests("ClusterTests", ["Lab", "matriarch-lab", "Platform", "TestSupport"], exclude: ["machine.sh"]),
         tests("TidyTests", ["TestSupport"]),
     ],
     cLanguageStandard: .gnu11

@@ -36,19 +36,24 @@ struct StateDirectory {
         ]
         for place in places {
             do { try Files.makeDirectory(place.path, mode: place.mode) } catch {
-                throw StartError(
-                    "\(place.key) = '\(place.path)': \(error.reason): it must be a directory that "
-                        + "this user may "
-                        + "write")
+                throw Self.unusable(place.key, place.path, error)
             }
         }
-        do { lock = try Files.lock("\(path)/lock") } catch {
-            throw StartError("state_directory = '\(path)': another matriarchd uses it (\(error))")
+        do { lock = try Files.lock("\(path)/lock") } catch let held as FileLock.Held {
+            throw StartError("state_directory = '\(path)': another matriarchd uses it (\(held))")
+        } catch let error as SystemError {
+            throw Self.unusable("state_directory", path, error)
         }
         file = TwoSlotFile(directory: path)
         do { boot = try BootID.current } catch {
             throw StartError("which boot this is can't be read: \(error)")
         }
+    }
+
+    private static func unusable(_ key: String, _ path: String, _ error: SystemError) -> StartError {
+        StartError(
+            "\(key) = '\(path)': \(error.reason): it must be a directory that belongs to the user that "
+                + "runs matriarchd (chown postgres: \(path))")
     }
 
     /// Reads what is there; makes a new identity where nothing is. A corrupt state is never replaced.

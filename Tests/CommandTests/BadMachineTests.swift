@@ -55,6 +55,17 @@ extension BadInput {
             try lone.herd.destroy()
         }
 
+        @Test("A state directory of another owner is told from one that another agent uses", .requiresRoot)
+        func otherOwnersState() throws {
+            let lone = try LoneNode()
+            try #require(chown(lone.node.stateDirectory, 0, 0) == 0)
+            let (exit, words) = try lone.refusal()
+            #expect(exit == .status(configurationExit))
+            #expect(words.contains("state_directory") && words.contains("chown"), "\(words)")
+            #expect(!words.contains("another matriarchd"), "\(words)")
+            try lone.herd.destroy()
+        }
+
         @Test("A database of another cluster is neither started as ours nor deleted")
         func otherCluster() throws {
             let lone = try LoneNode()
