@@ -117,8 +117,9 @@ final class Demo {
         tell(
             """
             Replication is asynchronous in this version (synchronous_mode = off): what a lost machine had
-            acknowledged in its last milliseconds, and no other had received yet, is gone. Both switchovers lose
-            nothing, by design: the old primary stops cleanly, and the new one has all of its log before it opens.
+            acknowledged in its last milliseconds, and no other had received yet, is gone. Both switchovers
+            lose nothing, by design: the old primary stops cleanly, and the new one has all of its log before
+            it opens.
             """)
     }
 
