@@ -125,12 +125,13 @@ struct ConfigurationCheck {
         let timings = configuration.timings
         guard timings.roundTripBudget < Self.leastRoundTrip else { return [] }
         let longest = (timings.lease - timings.demoteMargin - Self.leastRoundTrip).milliseconds / 3
+        let left = timings.roundTripBudget > .zero ? Quantity.text(timings.roundTripBudget) : "no time"
         return [
             contradiction(
                 ["heartbeat_interval", "lease_duration"],
                 """
                 is too long for a lease of \(Quantity.text(timings.lease)): after three heartbeats the \
-                round trip to a voter would have \(Quantity.text(timings.roundTripBudget)), it needs \
+                round trip to a voter would have \(left), it needs \
                 \(Quantity.text(Self.leastRoundTrip)) or more; at most \(longest)ms here, or a longer lease
                 """)
         ]

@@ -16,12 +16,7 @@ extension PostgresSite {
                 description: "Postgres refuses to run as root: start matriarchd as the user that owns "
                     + "\(dataDirectory), such as postgres")
         }
-        for name in ["postgres", "initdb", "pg_basebackup", "pg_controldata"]
-        where !Files.exists(program(name)) {
-            throw PreflightFailure(
-                description: "\(program(name)) is missing: install PostgreSQL's server, or set "
-                    + "postgres_bin_directory to where its programs are")
-        }
+        try checkPrograms()
         do {
             let version = try DataDirectory.binaryVersion(self)
             guard let major = Int(version), Self.supported.contains(major) else {
@@ -34,6 +29,16 @@ extension PostgresSite {
             throw failure
         } catch {
             throw PreflightFailure(description: "\(error)")
+        }
+    }
+
+    /// What can be said without being the user that Postgres will run as.
+    public func checkPrograms() throws(PreflightFailure) {
+        for name in ["postgres", "initdb", "pg_basebackup", "pg_controldata"]
+        where !Files.exists(program(name)) {
+            throw PreflightFailure(
+                description: "\(program(name)) is missing: install PostgreSQL's server, or set "
+                    + "postgres_bin_directory to where its programs are")
         }
     }
 

@@ -31,6 +31,9 @@ enum Program {
         switch Configuration.read(sources(asked)) {
         case .refused(let errors): return refuse(errors)
         case .ok(let configuration, let notices):
+            let problems = configuration.startProblems()
+            for problem in problems { StandardOutput.complain("matriarchd: \(problem)\n") }
+            guard problems.isEmpty else { return configurationExit }
             return say(SettingsManual.report(on: configuration, notices: notices))
         }
     }

@@ -14,7 +14,7 @@ extension Service {
         let settings = try configuration.nodeSettings()
         let loaded = try directory.load(member: settings.member.id)
         for notice in loaded.notices { Log.warning(notice) }
-        let site = postgresSite()
+        let site = configuration.postgresSite
         do { try site.preflight() } catch { throw StartError(error.description) }
         let nonce = SecureRandom.seed()
         let node = Node(
@@ -64,14 +64,6 @@ extension Service {
     private final class Relay: @unchecked Sendable {
         // Touched on the control thread only: the callbacks are posted there.
         var agent: Agent?
-    }
-
-    private func postgresSite() -> PostgresSite {
-        PostgresSite(
-            dataDirectory: configuration.dataDirectory, binDirectory: configuration.postgresBinDirectory,
-            runtimeDirectory: configuration.runtimeDirectory, socketDirectory: configuration.runtimeDirectory,
-            port: configuration.postgresPort, listenAddresses: configuration.listenAddress,
-            clusterName: configuration.clusterName, adminRole: configuration.adminRole)
     }
 
     private func guardProgram(_ site: PostgresSite) throws -> GuardProgram {

@@ -64,6 +64,19 @@ extension BadInput {
             try lone.herd.destroy()
         }
 
+        @Test(
+            "--check-config finds what would stop the start although the settings are good",
+            arguments: ["postgres_bin_directory": "/nowhere/bin", "cluster_secret_file": "/nowhere/secret"])
+        func startChecked(_ key: String, _ value: String) throws {
+            let lone = try LoneNode()
+            try lone.node.configure([key: value])
+            let bad = try lone.node.run([lone.herd.programs["matriarchd"], "--check-config"])
+            #expect(bad.status == configurationExit)
+            #expect(bad.error.contains(value), "\(bad.error)")
+            #expect(!Files.exists(lone.node.dataDirectory))
+            try lone.herd.destroy()
+        }
+
         @Test("--check-config finds it without starting anything, and names the line")
         func checked() throws {
             let lone = try LoneNode()

@@ -12,7 +12,7 @@ public struct ManualPage: Sendable {
     /// Relative to the root.
     public let path: String
     public let blocks: [Block]
-    /// What stands between single backquotes outside of blocks.
+    /// What stands between single backquotes outside of blocks, and lines indented by four spaces.
     public let quotes: [String]
 
     public init(_ path: String) throws {
@@ -29,6 +29,7 @@ public struct ManualPage: Sendable {
             } else if open != nil {
                 open?.append(String(line))
             } else {
+                if line.hasPrefix("    ") { quotes.append(String(line.drop { $0 == " " })) }
                 if line.hasPrefix("#") { heading = String(line.drop { $0 == "#" || $0 == " " }) }
                 quotes += line.matches(of: /`([^`]+)`/).map { String($0.output.1) }
             }
