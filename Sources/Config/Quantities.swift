@@ -1,7 +1,7 @@
 import Consensus
 
 /// Numbers with units, written as in postgresql.conf.
-enum Quantity {
+public enum Quantity {
     private struct Unit {
         let name: String
         let factor: Int64
@@ -22,6 +22,9 @@ enum Quantity {
         Unit(name: "MB", factor: 1 << 20),
         Unit(name: "kB", factor: 1 << 10), Unit(name: "B", factor: 1),
     ]
+
+    /// A duration as people write it in settings and on the command line; nil when it is none.
+    public static func parsed(_ text: String) -> Duration? { try? duration(text) }
 
     static func duration(_ text: String) throws(Refusal) -> Duration {
         .milliseconds(try amount(text, in: times, example: "5s"))

@@ -80,9 +80,10 @@ extension Setting {
         Setting(
             "tags", \.tags, .tags, in: .node, change: .restart, example: "nofailover, rack=b2",
             help: """
-                Words about this node. 'nofailover': never becomes primary. 'noloadbalance': /replica over \
-                HTTP never answers 200. Any other key=value is a label, left alone. Accepted, but without \
-                effect yet: nosync, clonefrom, replicatefrom=NODE, priority=N.
+                Words about this node. 'nofailover': never becomes primary. 'priority=N': of several that \
+                hold the same, the one with the highest becomes primary; 1 when not set, 0 is nofailover. \
+                'noloadbalance': /replica over HTTP never answers 200. Any other key=value is a label, left \
+                alone. Accepted, but without effect yet: nosync, clonefrom, replicatefrom=NODE.
                 """),
         Setting(
             "data_directory", \.dataDirectory, .path, in: .node, change: .restart,

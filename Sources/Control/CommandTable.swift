@@ -89,7 +89,7 @@ public enum CommandTable {
         CommandFlag("help", help: "print this help"),
     ]
 
-    public static let all = cluster + membership + tools
+    public static let all = cluster + membership + care + tools
 
     private static let changing: [ExitCode] = [.done, .refused, .unreachable, .tryAgain, .notPermitted]
     private static let noWait = CommandFlag("no-wait", help: "return once it has begun")
@@ -146,6 +146,40 @@ public enum CommandTable {
                 """,
             operand: CommandOperand("NODE"), flags: [noWait], isReadOnly: false, place: .leader,
             exits: changing),
+    ]
+
+    private static let care = [
+        CommandEntry(
+            name: "reinit", aliases: [], summary: "Have a member copy its data anew from the primary.",
+            details: """
+                For data that is not trusted any more. The old directory is kept until the new one is
+                valid, where there is room for both. Refused for the primary.
+                """,
+            operand: CommandOperand("NODE"), flags: [noWait], isReadOnly: false, place: .leader,
+            exits: changing),
+        CommandEntry(
+            name: "restart", aliases: [], summary: "Stop and start Postgres, on one member or on all.",
+            details: """
+                Without NODE on this one. A primary that is named is restarted where it is: clients wait or
+                are cut meanwhile. With --rolling the replicas are restarted one after the other, each is
+                waited for, then the primary hands over and is restarted last. What waits for a restart is
+                in force then.
+                """,
+            operand: CommandOperand("NODE", required: false),
+            flags: [CommandFlag("rolling", help: "all members, one after the other, the primary last")],
+            isReadOnly: false, place: .agent, exits: changing),
+        CommandEntry(
+            name: "pause", aliases: [], summary: "Have nobody promoted until `matriarch resume`.",
+            details: """
+                No failover, no hand-over and no new voters by themselves; replicas go on following. The lease
+                rules on: a primary that loses its majority stops, and starts again when it has it back.
+                """,
+            flags: [CommandFlag("for", "DURATION", help: "end by itself after this, such as 30min or 1h")],
+            isReadOnly: false, place: .leader, exits: changing),
+        CommandEntry(
+            name: "resume", aliases: [], summary: "End a pause.",
+            details: "Failover happens by itself again. Any member will do, and a majority is needed.",
+            flags: [], isReadOnly: false, place: .leader, exits: changing),
     ]
 
     private static let tools = [

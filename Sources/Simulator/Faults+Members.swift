@@ -21,6 +21,12 @@ extension Faults {
         case .changeVote:
             let command = random.chance(0.5) ? Command.promoteVoter(victim.id) : .demoteVoter(victim.id)
             world.ask(command, of: asked)
+        case .reinitialize: world.ask(.reinitialize(victim.id), of: asked)
+        case .restartPostgres: world.ask(.restartPostgres(victim.id), of: asked)
+        case .pauseHerd:
+            let length = random.chance(0.5) ? spell().milliseconds : nil
+            world.ask(.pause(milliseconds: length, until: nil), of: asked)
+            later(spell()) { [self] in resumeHerd() }
         case .replaceMachine:
             if canBeSpared(victim) { victim.replace() }
         default:
@@ -31,6 +37,13 @@ extension Faults {
             moves += 1
             victim.move(to: "\(victim.id.name)\(moves).herd")
         }
+    }
+
+    /// Asks everybody until somebody has done it.
+    func resumeHerd() {
+        guard world.newestCommitted?.document.pause != nil else { return }
+        for machine in world.machines where machine.agent.process.isAlive { world.ask(.resume, of: machine) }
+        later(.seconds(2)) { [self] in resumeHerd() }
     }
 
     /// A member that was removed comes back the way the manual says: with nothing of what it was.

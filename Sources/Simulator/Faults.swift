@@ -61,7 +61,9 @@ final class Faults {
             bringToMachine(fault)
         case .isolate, .cutOneWay, .cutPair, .halve, .cutReplication, .storm, .swell: bringToNetwork(fault)
         case .switchover, .signal, .stop, .join: ask(fault)
-        case .removeMember, .changeVote, .replaceMachine, .moveMachine: changeMembers(fault)
+        case .removeMember, .changeVote, .replaceMachine, .moveMachine, .reinitialize, .restartPostgres,
+            .pauseHerd:
+            changeMembers(fault)
         }
     }
 
@@ -238,5 +240,6 @@ final class Faults {
             machine.guardian.start()
             machine.agent.start()
         }
+        resumeHerd()
     }
 }

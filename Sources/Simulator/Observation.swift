@@ -76,7 +76,7 @@ enum Checkers {
             LeaderChecker(), RegisterChecker(), DurableChecker(), SingleWriterChecker(), DoorChecker(),
             GuardChecker(), HistoryChecker(), PromotionChecker(), FreezeChecker(), OrderChecker(),
             VoteChecker(),
-            LeaseChecker(), FoundingChecker(), ConductChecker(),
+            LeaseChecker(), FoundingChecker(), ConductChecker(), PauseChecker(),
         ]
     }
 }

@@ -25,6 +25,7 @@ public struct Options: Sendable {
         case stallDisk, swell
         case switchover, signal, stop, join
         case removeMember, changeVote, replaceMachine, moveMachine
+        case reinitialize, restartPostgres, pauseHerd
     }
 
     public var members = 3

@@ -26,6 +26,7 @@ public struct ClusterDocument: RegisterDocument {
     public var lineages: [Lineage]
     public var maximumTimeline: Timeline
     public var switchover: SwitchoverIntent?
+    public var pause: Pause?
     public var credentials: Credentials
 
     public var lease: Duration { .milliseconds(leaseMilliseconds) }

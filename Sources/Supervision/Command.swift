@@ -9,6 +9,13 @@ public enum Command: Hashable, Codable, Sendable {
     /// Give a member a vote, or take it.
     case promoteVoter(MemberID)
     case demoteVoter(MemberID)
+    /// Have a member copy its data anew.
+    case reinitialize(MemberID)
+    /// Stop and start a member's Postgres; answered when it is back.
+    case restartPostgres(MemberID)
+    /// No failover by itself until `resume`, or for a while (protocol: Pause).
+    case pause(milliseconds: Int64?, until: Int64?)
+    case resume
     /// SIGUSR1 here: away from this node if it is the primary, to this node if it is a standby.
     case signalSwitchover
     /// SIGTERM here: hand over if primary, stop Postgres, end.
@@ -19,8 +26,8 @@ extension Command {
     /// Whether the leader judges it; else the node itself that is asked.
     var isForLeader: Bool {
         switch self {
-        case .switchover, .removeMember, .promoteVoter, .demoteVoter: true
-        case .signalSwitchover, .stop: false
+        case .switchover, .removeMember, .promoteVoter, .demoteVoter, .reinitialize, .pause, .resume: true
+        case .signalSwitchover, .stop, .restartPostgres: false
         }
     }
 }

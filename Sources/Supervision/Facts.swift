@@ -128,6 +128,8 @@ public struct DataRecord: Hashable, Codable, Sendable {
     public var intent: Intent = .standby
     /// While the data is given up or taken back: what of it is not part of the history.
     public var divergence: Divergence?
+    /// How many of the copies that operators asked this instance for were begun; nil is none.
+    public var copiesBegun: Int?
 
     public init() {}
 }

@@ -23,7 +23,6 @@ extension ClusterDocument {
             admitted.incarnation = old.instance == member.instance ? old.incarnation : old.incarnation + 1
             admitted.joined = old.joined
             admitted.ballot = old.ballot
-            admitted.copiesAsked = old.copiesAsked
             next.members.removeAll { $0.id == member.id }
         } else {
             // A name's synchronous name is used by one incarnation only.

@@ -50,7 +50,11 @@ extension Node {
         case .signalSwitchover: takeSignal(request)
         case .switchover(let target, let dryRun, let reason):
             ask(.switchover(target: target, dryRun: dryRun, reason: reason), request)
-        case .removeMember, .promoteVoter, .demoteVoter: ask(command, request)
+        case .removeMember, .promoteVoter, .demoteVoter, .reinitialize, .pause, .resume:
+            ask(command, request)
+        case .restartPostgres(let member):
+            if member == me { return takeRestart(.request(request)) }
+            askMember(member, command, request)
         }
     }
 
@@ -63,11 +67,11 @@ extension Node {
         ask(.switchover(target: me, dryRun: false, reason: "signal"), request)
     }
 
-    private mutating func refuse(_ request: RequestID, _ reason: String) {
+    mutating func refuse(_ request: RequestID, _ reason: String) {
         answer(request, CommandAnswer(verdict: .refused, reason: reason))
     }
 
-    private mutating func answer(_ request: RequestID, _ answer: CommandAnswer) {
+    mutating func answer(_ request: RequestID, _ answer: CommandAnswer) {
         if answer.verdict != .accepted {
             record(.init("refused", .warning, "not done: \(answer.reason ?? "no reason given")"))
         }
@@ -90,8 +94,20 @@ extension Node {
             .send(Envelope(cluster: clusterID, body: .command(id: id, command)), to: .member(leader)))
     }
 
+    /// What a member does to its own Postgres it is asked itself; its answer takes as long as the doing.
+    private mutating func askMember(_ member: MemberID, _ command: Command, _ request: RequestID) {
+        guard document?.member(member) != nil else { return refuse(request, "\(member) is not a member") }
+        guard isReachable(member) else { return refuse(request, "\(member) is not reachable") }
+        guard let id = commands.add(request, until: now + settings.stopTimeout + RestartWish.patience) else {
+            return answer(request, CommandAnswer(verdict: .tryAgain, reason: "too many commands are waiting"))
+        }
+        effects.append(
+            .send(Envelope(cluster: clusterID, body: .command(id: id, command)), to: .member(member)))
+    }
+
     mutating func takeForwarded(_ command: Command, id: UInt64, from sender: Sender, on channel: Channel?) {
         guard let channel else { return }
+        if case .restartPostgres(me) = command { return takeRestart(.forwarded(id, channel)) }
         var verdict = CommandAnswer(verdict: .tryAgain, reason: "\(me) does not lead")
         if isLeader, command.isForLeader { verdict = judge(command) }
         effects.append(
@@ -104,7 +120,9 @@ extension Node {
 
     mutating func expireCommands() {
         for request in commands.removeExpired(at: now) {
-            answer(request, CommandAnswer(verdict: .tryAgain, reason: "the leader did not answer within 5 s"))
+            answer(
+                request,
+                CommandAnswer(verdict: .tryAgain, reason: "no answer came in time from who was asked"))
         }
     }
 
@@ -123,7 +141,10 @@ extension Node {
         case .removeMember(let member): return judgeRemoval(of: member, document)
         case .promoteVoter(let member): return judgeVote(for: member, document)
         case .demoteVoter(let member): return judgeVoteTaken(from: member, document)
-        case .signalSwitchover, .stop:
+        case .pause(let length, let until): return judgePause(length, until, document)
+        case .resume: return judgeResume(document)
+        case .reinitialize(let member): return judgeCopy(of: member, document)
+        case .signalSwitchover, .stop, .restartPostgres:
             return CommandAnswer(verdict: .refused, reason: "only the node itself can be asked for that")
         }
     }
@@ -131,6 +152,10 @@ extension Node {
     private mutating func judgeSwitchover(
         to wish: MemberID?, dryRun: Bool, _ reason: String, _ document: ClusterDocument
     ) -> CommandAnswer {
+        if isPaused {
+            let reason = "the cluster is paused: nobody is promoted before `matriarch resume`"
+            return CommandAnswer(verdict: .refused, reason: reason)
+        }
         if let reason = switchoverBlocked(document) {
             return CommandAnswer(verdict: .tryAgain, reason: reason)
         }

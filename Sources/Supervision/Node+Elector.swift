@@ -77,6 +77,7 @@ extension Node {
                 && known?.isDescribed(by: request.member) == true
         }
         if isLeader { takeLeave(document, entry) }
+        notePause(document)
         if let final, final.term + 1 < entry.version.term { self.final = nil }
         connectPeers(document)
     }

@@ -74,7 +74,9 @@ extension Node {
 
     /// A new primary must be made, and first everyone must be frozen.
     var needsFrozenHerd: Bool {
-        guard isLeader, let document, document.systemIdentifier != nil else { return false }
+        guard isLeader, let document, document.systemIdentifier != nil, !isPaused,
+            raft.hard.accepted?.document.pause == nil
+        else { return false }
         // Before its first commit a leader may freeze for its term only if it can't be the primary to go on.
         let accepted = raft.hard.accepted?.document.primary?.member
         guard raft.hasOwnCommit || (accepted != me && document.primary?.member != me) else { return false }

@@ -126,8 +126,11 @@ extension Node {
             }
             guard isEligible(member, document, reign) else { continue }
             let fresher = eligible.map { document.isFresher(position, than: $0.position) } ?? true
-            let sameButMe = member == me && eligible?.position == position
-            if fresher || sameButMe { eligible = (member, position) }
+            if let known = eligible, known.position == position, isPreferred(member, to: known.member) {
+                eligible = (member, position)
+            } else if fresher {
+                eligible = (member, position)
+            }
         }
         guard let best, let eligible else {
             return Choice(verdict: .wait("no frozen member holds valid data and may lead"))
@@ -144,6 +147,20 @@ extension Node {
             return Choice(verdict: .wait("the term was given to \(eligible.member) a moment ago"))
         }
         return Choice(verdict: .promote(eligible.member))
+    }
+
+    /// Of two members that hold the same: the higher priority, else this member, which leads already. A wish
+    /// is not worth a second try: who did not take over when it was asked is passed by.
+    private func isPreferred(_ member: MemberID, to other: MemberID) -> Bool {
+        guard let document else { return false }
+        func priority(_ member: MemberID) -> Int {
+            if transfers.contains(where: { $0.member == member && now - $0.at < raft.timings.lease * 10 }) {
+                return 0
+            }
+            return document.member(member)?.priority ?? 1
+        }
+        let (mine, theirs) = (priority(member), priority(other))
+        return mine == theirs ? member == me : mine > theirs
     }
 
     /// Who may choose in place of a leader that, long after a majority has frozen, can't say where its own

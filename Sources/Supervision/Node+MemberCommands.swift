@@ -76,6 +76,26 @@ extension Node {
         return CommandAnswer(verdict: .accepted, lines: ["voters become \(names)"], target: member)
     }
 
+    mutating func judgeCopy(of member: MemberID, _ document: ClusterDocument) -> CommandAnswer {
+        guard let record = document.member(member) else { return refused("\(member) is not a member") }
+        if member == me || member == document.primary?.member {
+            return refused("\(member) is the primary: its data is what the others copy; hand over first")
+        }
+        if record.kind == .witness { return refused("\(member) is a witness: it holds no data") }
+        guard let heard = report(of: member)?.report, isReachable(member) else {
+            return refused("\(member) is not reachable: start it first")
+        }
+        if [.cloning, .rewinding, .joining].contains(heard.dataState) {
+            return refused("\(member) is \(heard.dataState.rawValue) already")
+        }
+        if let reason = changesBlocked(document) { return CommandAnswer(verdict: .tryAgain, reason: reason) }
+        self.record(.init("reinit", .notice, "\(member) is to copy its data anew (asked by command)"))
+        drive(.propose(document.changing(member) { $0.copiesAsked += 1 }))
+        return CommandAnswer(
+            verdict: .accepted,
+            lines: ["\(member) copies its data anew; until it is done it can't take over"], target: member)
+    }
+
     private func unableToVote(_ member: Member) -> String? {
         guard isReachable(member.id) else { return "it is not reachable" }
         if member.kind == .witness { return nil }

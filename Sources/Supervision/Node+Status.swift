@@ -13,6 +13,8 @@ extension Node {
         report.systemIdentifier = document.systemIdentifier.map(String.init)
         report.primaryRegion = document.primaryRegion
         report.timeline = document.primary?.timeline
+        report.paused = document.pause != nil
+        report.pausedMillisecondsLeft = pauseLeft?.milliseconds
         report.switchoverTo = document.switchover?.target.name
         report.synchronous = .init(mode: document.durability.mode.rawValue, standbys: [], need: 0)
         report.primary = openPrimary?.name

@@ -54,7 +54,7 @@ extension Node {
     /// The next larger odd set, when members are there to fill it. Whoever votes keeps its vote: failures
     /// change no voters.
     var grownVoters: [MemberID]? {
-        guard isHerdSettled, let document else { return nil }
+        guard isHerdSettled, !isPaused, let document else { return nil }
         return voters(grownIn: document)
     }
 

@@ -54,6 +54,8 @@ public struct Node: Sendable {
     var pendingJoins: [JoinRequest] = []
     var joinsRefused: [(sender: Sender, reason: String)] = []
     var commands = PendingCommands()
+    var restartWish: RestartWish?
+    var heardPause: HeardPause?
     var stoppingSince: Instant?
     var stopping: Bool { stoppingSince != nil }
     var lastSeek: Instant?
@@ -111,6 +113,7 @@ public struct Node: Sendable {
         proposerHeard = now
         nextPulse = now
         data = durable.data
+        heardPause = durable.hard.committed?.document.pause.map { HeardPause(pause: $0, at: now) }
         grant = durable.grant
         ledger.sequence = durable.sequence
         let sender = Sender(member: me, instance: durable.instance, nonce: nonce)
@@ -126,6 +129,7 @@ public struct Node: Sendable {
         handle(event)
         if now >= nextPulse { pulse() }
         decideUntilContent()
+        concludeRestart()
         announce()
         checkInvariants()
         defer { effects = [] }

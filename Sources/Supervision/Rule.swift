@@ -132,6 +132,11 @@ extension Node {
         nextJob += 1
         if case .startPrimary = order { reign?.restarts += 1 }
         if case .tendSlots = order { slotsTendedAt = now }
+        if case .stop = order, restartWish?.isStopped == false, !stopping {
+            restartWish?.isStopped = true
+            // Not for lack of a Postgres that comes up.
+            reign?.restarts -= 1
+        }
         if inBackground { background = begun } else { work = begun }
         effects.append(.postgres(begun.job, order))
         logStart(order)

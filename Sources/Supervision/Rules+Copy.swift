@@ -31,6 +31,14 @@ extension Rule {
                 return .wait("no open primary is known")
             }),
         Rule(
+            name: "reinitialize", why: "An operator wants this member to copy its data anew.",
+            applies: { $0.isCopyAsked && $0.isSourceReachable },
+            action: { node in
+                var record = node.cloningRecord
+                record.copiesBegun = node.myRecord?.copiesAsked
+                return .giveUp(record, "an operator asked for a new copy")
+            }),
+        Rule(
             name: "clone", why: "Nothing usable is here, and the record says so on disk.",
             applies: {
                 $0.data.state == .cloning && !$0.isAlive && $0.mayTry("clone") && $0.isSourceReachable
@@ -133,6 +141,8 @@ extension Node {
         guard let beacon = freshBeacon else { return false }
         return beacon.primary?.member == document?.primary?.member && beacon.opened
     }
+
+    var isCopyAsked: Bool { myRecord.map { $0.copiesAsked > data.copiesBegun ?? 0 } ?? false }
 
     /// The primary has its data on its own timeline: right after a promotion Postgres takes it for a copy of
     /// what it is compared with.

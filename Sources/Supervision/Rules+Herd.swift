@@ -184,6 +184,10 @@ extension Rule {
             name: "await-promotion", why: "The role is this member's and its way there is not finished.",
             applies: { $0.isReservedHere }, action: { node in .wait(node.failureText ?? "being promoted") }),
         Rule(
+            name: "paused", why: "While paused nobody else becomes primary: who was it leads on.",
+            applies: { $0.pausedPrimary != nil },
+            action: { .release(to: $0.pausedPrimary, "paused: the primary on record leads") }),
+        Rule(
             name: "transfer", why: "The one with the freshest data leads.",
             applies: { node in
                 guard node.needsFrozenHerd, node.raft.canPropose, node.armedEpoch == nil,

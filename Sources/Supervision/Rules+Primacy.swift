@@ -111,6 +111,14 @@ extension Rule {
             applies: { $0.isLeader && !$0.raft.canPropose && !$0.needsFrozenHerd },
             action: { _ in .wait("a change of the document is on its way") }),
         Rule(
+            name: "pause-over", why: "A pause for a while ends by itself.",
+            applies: { $0.isLeader && $0.isPaused && $0.pauseLeft == .zero && $0.raft.canPropose },
+            action: { node in
+                guard var document = node.document else { return .wait(nil) }
+                document.pause = nil
+                return .propose(document, "the pause is over")
+            }),
+        Rule(
             name: "resume",
             why: "Postgres never stopped and nobody else led: the same primary goes on in the new term.",
             applies: { $0.canResume },
@@ -272,7 +280,7 @@ extension Node {
     }
 
     /// Who could take over from a primary that does not start: nobody streams from a dead one.
-    var restartCandidate: MemberID? { candidates(streaming: false).first }
+    var restartCandidate: MemberID? { isPaused ? nil : candidates(streaming: false).first }
 
     /// Whether the Postgres of this primary can't be had back, and somebody else may do better.
     var mustLetGo: Bool {
@@ -283,7 +291,8 @@ extension Node {
 
     /// Who takes over when this node is stopped.
     var stopCandidate: MemberID? {
-        guard let since = stoppingSince, now - since < raft.timings.switchoverTimeout, othersAreMajority
+        guard !isPaused, let since = stoppingSince, now - since < raft.timings.switchoverTimeout,
+            othersAreMajority
         else { return nil }
         return candidates.first
     }
@@ -297,6 +306,7 @@ extension Node {
     /// Why a planned stop of the open primary hands over to nobody.
     var stopWithoutHandover: String? {
         guard stopping, holdsPrimacy, stopCandidate == nil else { return nil }
+        if isPaused { return "the cluster is paused" }
         if candidates.isEmpty { return "nobody can take over" }
         if othersAreMajority { return "the hand-over did not come about in time" }
         let left = document?.voters.all.filter { $0 != me && isReachable($0) }.map(\.name) ?? []
@@ -313,7 +323,13 @@ extension Node {
             guard refusal(of: member.id, unlessStreaming: streaming) == nil else { continue }
             able.append((member.id, report(of: member.id)?.report.position?.lsn ?? .zero))
         }
-        able.sort { left, right in left.lsn == right.lsn ? left.id < right.id : left.lsn > right.lsn }
+        // A planned hand-over loses nothing, whoever of them takes over: what operators prefer comes first.
+        func order(_ line: (id: MemberID, lsn: LSN)) -> (Int, LSN) {
+            (document.member(line.id)?.priority ?? 1, line.lsn)
+        }
+        able.sort { left, right in
+            order(left) == order(right) ? left.id < right.id : order(left) > order(right)
+        }
         return able.map(\.id)
     }
 
@@ -325,7 +341,7 @@ extension Node {
         if member.region != document.primaryRegion {
             return "\(target) is in region \(member.region), leaders come from \(document.primaryRegion) only"
         }
-        if member.neverLeads { return "\(target) is tagged nofailover" }
+        if member.neverLeads { return "\(target) is tagged nofailover or priority=0" }
         guard document.voters.contains(target) else { return "\(target) is not a voter" }
         guard let heard = report(of: target), isReachable(target) else { return "\(target) is not reachable" }
         if let unfit = heard.report.unfit { return "\(target) can't lead: \(unfit)" }

@@ -100,6 +100,10 @@ extension Rule {
             name: "stopped", why: "Postgres is stopped and the node may end.",
             applies: { $0.stopping && !$0.isAlive && $0.armedEpoch == nil && $0.handover == nil },
             action: { $0.ledger.isClean ? .exit : .wait("the state file is being written") }),
+        Rule(
+            name: "restart-postgres", why: "An operator wants it stopped and started again.",
+            applies: { $0.restartWish?.isStopped == false && $0.refusalToRestart == nil },
+            action: { .order(.stop(bound: $0.settings.stopTimeout)) }),
     ]
 }
 

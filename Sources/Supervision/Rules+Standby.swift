@@ -109,6 +109,7 @@ extension Node {
             data.frozenTerm <= primary.epoch,
             unfit == nil
         else { return false }
+        if isPaused { return raft.leader != me || canReopen || !raft.canPropose }
         if raft.leader == me { return canReopen || !raft.canPropose }
         return raft.leader == nil && now - max(raft.lastHeard, startedAt) < raft.timings.promise * 3
     }

@@ -89,6 +89,8 @@ public struct StatusReport: Hashable, Codable, Sendable {
     public var node: String
     public var leaseLeftMilliseconds: Int64?
     public var switchoverTo: String?
+    /// Until a pause ends by itself; nil when there is none, or none that ends.
+    public var pausedMillisecondsLeft: Int64?
     /// What this node is doing or waiting for, by the name of the rule and in words.
     public var rule: String
     public var reason: String?
@@ -102,6 +104,7 @@ public struct StatusReport: Hashable, Codable, Sendable {
         case primaryRegion = "primary_region"
         case leaseLeftMilliseconds = "lease_left_ms"
         case switchoverTo = "switchover_to"
+        case pausedMillisecondsLeft = "paused_ms_left"
     }
 
     public init(cluster: String, node: String) {
@@ -134,6 +137,7 @@ extension StatusReport {
         try keys.encode(node, forKey: .node)
         try keys.encode(leaseLeftMilliseconds, forKey: .leaseLeftMilliseconds)
         try keys.encode(switchoverTo, forKey: .switchoverTo)
+        try keys.encode(pausedMillisecondsLeft, forKey: .pausedMillisecondsLeft)
         try keys.encode(rule, forKey: .rule)
         try keys.encode(reason, forKey: .reason)
         try keys.encode(document, forKey: .document)

@@ -46,6 +46,8 @@ enum CommandLineProgram {
         case "member list": return MemberListCommand(conversation).run()
         case "member remove", "member promote-voter", "member demote-voter":
             return MemberChangeCommand(conversation).run()
+        case "reinit", "pause", "resume": return CareCommand(conversation).run()
+        case "restart": return RestartCommand(conversation).run()
         case "events": return EventsCommand(conversation).run()
         default:
             StandardOutput.complain("matriarch: \(invocation.entry.name) is not known\n")
@@ -103,6 +105,6 @@ struct Conversation {
 
     /// The flags that the agent is to see; how its answer is shown is our own business.
     var agentArguments: [String: String] {
-        invocation.arguments.filter { !["json", "watch", "no-wait"].contains($0.key) }
+        invocation.arguments.filter { !["json", "watch", "no-wait", "rolling"].contains($0.key) }
     }
 }

@@ -21,10 +21,16 @@ struct StatusView {
         if let timeline = report.timeline { second += ", timeline \(timeline)" }
         if let left = report.leaseLeftMilliseconds { second += ", lease left \(seconds(left))" }
         lines.append(second)
-        lines.append("Synchronous mode \(report.synchronous.mode)" + (report.paused ? ", PAUSED" : ""))
+        lines.append("Synchronous mode \(report.synchronous.mode)" + (report.paused ? ", " + paused : ""))
         if let target = report.switchoverTo { lines.append("Switchover to \(target) under way") }
         if let reason = report.reason { lines.append("\(report.node) waits: \(reason) [\(report.rule)]") }
         return lines + warnings
+    }
+
+    private var paused: String {
+        let left =
+            report.pausedMillisecondsLeft.map { ", \(seconds($0)) left" } ?? " until `matriarch resume`"
+        return paint("PAUSED", .bad) + left + ": nobody is promoted"
     }
 
     private var warnings: [String] {

@@ -1,3 +1,4 @@
+import Config
 import Consensus
 import Control
 import FoundationEssentials
@@ -46,6 +47,10 @@ final class ControlDesk: ControlServerDelegate {
         case "member remove": change(id, arguments) { .removeMember($0) }
         case "member promote-voter": change(id, arguments) { .promoteVoter($0) }
         case "member demote-voter": change(id, arguments) { .demoteVoter($0) }
+        case "reinit": change(id, arguments) { .reinitialize($0) }
+        case "restart": change(id, arguments) { .restartPostgres($0) }
+        case "pause": pause(id, arguments)
+        case "resume": agent.request(.resume) { [weak self] answer in self?.conclude(id, answer) }
         default: server?.finish(id, .usage, reason: "\(entry.name) is not for the agent")
         }
     }
@@ -138,14 +143,27 @@ final class ControlDesk: ControlServerDelegate {
         agent.request(command) { [weak self] answer in self?.conclude(id, answer) }
     }
 
+    private func pause(_ id: ControlRequestID, _ arguments: [String: String]) {
+        var length: Duration?
+        if let text = arguments["for"] {
+            guard let read = Quantity.parsed(text), read >= .seconds(1) else {
+                server?.finish(
+                    id, .usage, reason: "--for \(text): must be a duration of a second or more, such as 1h")
+                return
+            }
+            length = read
+        }
+        let until = length.map { WallClock.now().seconds + $0.milliseconds / 1000 }
+        agent.request(.pause(milliseconds: length?.milliseconds, until: until)) { [weak self] answer in
+            self?.conclude(id, answer)
+        }
+    }
+
     /// A command about one member.
     private func change(
         _ id: ControlRequestID, _ arguments: [String: String], _ command: (MemberID) -> Command
     ) {
-        guard let name = arguments["node"] else {
-            server?.finish(id, .usage, reason: "NODE is missing")
-            return
-        }
+        let name = arguments["node"] ?? agent.configuration.nodeName
         agent.request(command(MemberID(name))) { [weak self] answer in self?.conclude(id, answer) }
     }
 

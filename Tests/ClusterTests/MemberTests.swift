@@ -49,6 +49,88 @@ extension RealPostgres {
             return rows.count { $0.first??.hasPrefix("matriarch_\(node.name)_") == true }
         }
 
+        @Test("A replica copies anew on demand; the primary is refused")
+        func reinit() throws {
+            try Arena.trial { herd, trial in
+                let primary = try herd.primary()
+                let member = herd.others(than: primary)[0]
+                let refused = try member.command("reinit", primary.name)
+                #expect(refused.status == 1 && refused.error.contains("is the primary"), "\(refused.error)")
+                let marked = try Marked(member)
+                let outcome = try primary.command("reinit", member.name)
+                #expect(outcome.status == 0, "\(outcome.error)")
+                #expect(!marked.isSameCopy)
+                try trial.expectNothingLost()
+            }
+        }
+
+        @Test("A rolling restart puts into force what waits for one, on every member, and loses nothing")
+        func rolling() throws {
+            try Arena.trial { herd, trial in
+                for node in herd.nodes {
+                    let session = try Session(node.database, within: .seconds(10))
+                    _ = try session.run("alter system set bgwriter_lru_maxpages = 100")
+                    _ = try session.run("alter system set shared_buffers = '24MB'")
+                    _ = try session.run("select pg_reload_conf()")
+                }
+                let before = try herd.primary()
+                let outcome = try before.command(["restart", "--rolling"], within: .seconds(180))
+                #expect(outcome.status == 0, "\(outcome.error)")
+                for node in herd.nodes {
+                    let session = try Session(node.database, within: .seconds(10))
+                    let rows = try session.run("select name from pg_settings where pending_restart")
+                    #expect(rows.isEmpty, "\(node.name): \(rows)")
+                    #expect(try session.run("show shared_buffers") == [["24MB"]])
+                }
+                #expect(try herd.primary().name != before.name)
+                try trial.writesGoOn()
+                try trial.expectNothingLost()
+            }
+        }
+
+        @Test("A primary is restarted where it is")
+        func restart() throws {
+            try Arena.trial { herd, trial in
+                let primary = try herd.primary()
+                let term = try primary.view().term
+                let other = herd.others(than: primary)[0]
+                let outcome = try other.command("restart", primary.name)
+                #expect(outcome.status == 0, "\(outcome.error)")
+                #expect(try primary.view().term == term)
+                #expect(try herd.primary().name == primary.name)
+                try trial.writesGoOn()
+                try trial.expectNothingLost()
+            }
+        }
+
+        @Test("While paused a dead primary is replaced by nobody; resumed, by another")
+        func pause() throws {
+            try Arena.trial { herd, trial in
+                let primary = try herd.primary()
+                let others = herd.others(than: primary)
+                #expect(try others[0].command("pause", "--for", "soon").status == 64)
+                let paused = try others[0].command("pause")
+                #expect(paused.status == 0, "\(paused.error)")
+                #expect(try others[0].command("status").output.contains("PAUSED"))
+                let refused = try others[0].command("switchover", "--to", others[0].name)
+                #expect(refused.status == 1 && refused.error.contains("matriarch resume"))
+                try primary.losePower()
+                let end = Moment.current + Arena.lease * 4
+                try herd.until("four leases are over") {
+                    for other in others {
+                        let view = try other.view()
+                        #expect(!view.writable || view.primary == primary.name)
+                    }
+                    return Moment.current > end
+                }
+                let resumed = try others[0].command("resume")
+                #expect(resumed.status == 0, "\(resumed.error)")
+                try herd.until(.primary(isNot: primary.name), seenBy: others, within: Arena.patience)
+                try primary.returnPower()
+                try herd.until(.replica(primary.name), within: Arena.patience)
+            }
+        }
+
         @Test("A vote is taken and given again")
         func votes() throws {
             try Arena.trial { herd, trial in

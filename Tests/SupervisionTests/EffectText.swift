@@ -114,6 +114,11 @@ enum EffectText {
         if !document.removed.isEmpty { words.append("removed \(names(document.removed.map(\.id)))") }
         let returned = document.members.filter { $0.incarnation > 1 }
         for member in returned { words.append("\(member.id)×\(member.incarnation)") }
+        let copies = document.members.filter { $0.copiesAsked > 0 }
+        for member in copies { words.append("copy \(member.copiesAsked) of \(member.id)") }
+        if let pause = document.pause {
+            words.append("paused" + (pause.milliseconds.map { " for \($0) ms" } ?? ""))
+        }
         if let wish = document.switchover { words.append("switchover \(wish.from)→\(wish.target)") }
         if let founding = document.founding, document.systemIdentifier == nil {
             words.append("founding \(founding.attempt) by \(founding.member)")

@@ -49,6 +49,8 @@ extension Stage {
         case "grant":
             deliver(.foundingGrant(cluster: node?.grant?.document.clusterID ?? ""), from: sender(member))
         case "forwarded": deliver(.command(id: 77, wish(command)), from: sender(member))
+        case "forwarded-restart":
+            deliver(.command(id: 77, .restartPostgres(node?.me ?? "")), from: sender(member))
         case "answered":
             let answer = CommandAnswer(verdict: .refused, reason: spaced(try command.value("refused")))
             deliver(.commandAnswer(id: try command.number("id"), answer), from: sender(member))
@@ -313,12 +315,20 @@ extension Stage {
             target: command["to"].map { MemberID($0) }, dryRun: command.has("dry-run"), reason: "command")
     }
 
+    private func words(_ command: ScriptCommand) throws -> Int64? {
+        try command["for"].map(Words(command).duration)?.milliseconds
+    }
+
     private func wish(of command: ScriptCommand) throws -> Command {
         let member = MemberID(command.bare.dropFirst().first ?? "")
         switch command.bare.first {
         case "remove": return .removeMember(member)
         case "promote-voter": return .promoteVoter(member)
         case "demote-voter": return .demoteVoter(member)
+        case "reinit": return .reinitialize(member)
+        case "restart": return .restartPostgres(member)
+        case "pause": return .pause(milliseconds: try words(command), until: nil)
+        case "resume": return .resume
         default: throw command.unknown()
         }
     }

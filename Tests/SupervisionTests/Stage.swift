@@ -22,7 +22,8 @@ import Testing
 ///   impossible=text`, `done promoted=3:0/500`
 /// - `freeze b`, `frozen b at=2:0/500`, `released b`, `vote c`, `join d`, `founder b`, `proposal b`, `grant
 ///   b`
-/// - `ask remove c`, `ask promote-voter c`, `ask demote-voter c`
+/// - `ask remove c`, `ask promote-voter c`, `ask demote-voter c`, `ask reinit c`, `ask restart c`,
+///   `ask pause [for=2s]`, `ask resume`
 /// - `switchover [to=]`, `stop`, `signal`, `disk slow|fast`, `run 500ms [hearing]`, `show`
 final class Stage {
     let recorder = Recorder()

@@ -13,9 +13,10 @@ struct Words {
         "members", "voters", "next", "primary", "epoch", "timeline", "switchover", "founding", "lag",
         "removed",
     ]
+    private static let documentWords = ["reserved", "system-known", "paused"]
 
     static func changesDocument(_ word: String) -> Bool {
-        documentKeys.contains { word.hasPrefix($0 + "=") } || word == "reserved" || word == "system-known"
+        documentKeys.contains { word.hasPrefix($0 + "=") } || documentWords.contains(word)
     }
 
     func optional<Value: FixedWidthInteger>(_ key: String) throws -> Value? {
@@ -68,6 +69,7 @@ struct Words {
         if let attempt: Term = try optional("founding") {
             document.founding = Founding(attempt: attempt, member: MemberID(command["by"] ?? "a"))
         }
+        if command.has("paused") { document.pause = Pause(since: .none) }
         for gone in names("removed") ?? [] {
             document.removed.append(RemovedMember(id: gone, instance: "\(gone)#1", incarnation: 1))
         }
@@ -103,7 +105,9 @@ struct Words {
                 case "nofailover": member.tags = ["nofailover"]
                 case "leaving": member.isLeaving = true
                 case "novote": member.ballot = .never
-                case let word where word.hasPrefix("priority="): member.tags = [word]
+                case "copy": member.copiesAsked = 1
+                case let word where word.hasPrefix("priority"):
+                    member.tags = ["priority=\(word.dropFirst("priority".count))"]
                 case "west": member.region = "west"
                 default: member.instance = part
                 }
