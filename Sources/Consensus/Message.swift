@@ -59,7 +59,6 @@ public struct VoteAnswer<Document: RegisterDocument>: Hashable, Codable, Sendabl
 /// Why a voter said no; the names appear in logs and in the scripts of the tests.
 public enum VoteRefusal: String, Hashable, Codable, Sendable {
     case olderTerm, votedAlready, olderRegister, promised, bootWait, guardUnknown, guardArmed, notAVoter
-    case rolledBack
 }
 
 public struct Append<Document: RegisterDocument>: Hashable, Codable, Sendable {

@@ -151,7 +151,7 @@ extension VoteRefusal {
     var passesSoon: Bool {
         switch self {
         case .promised, .bootWait, .guardUnknown, .olderRegister, .olderTerm: true
-        case .votedAlready, .guardArmed, .notAVoter, .rolledBack: false
+        case .votedAlready, .guardArmed, .notAVoter: false
         }
     }
 }

@@ -85,6 +85,7 @@ extension Envelope {
         case .founder: CoalescingKey(12)
         case .foundingProposal: CoalescingKey(13)
         case .news: CoalescingKey(14)
+        case .rolledBack: CoalescingKey(15)
         case .foundingGrant, .command, .commandAnswer, .question, .reply: nil
         }
     }

@@ -149,6 +149,7 @@ final class Agent {
         case .answer(let request, let answer): world.answered(request, answer, by: machine)
         case .record(let event): world.observe(.recorded(machine, event))
         case .exit: exit()
+        case .startOver(let data, let origin): startOver(data, origin)
         }
     }
 
@@ -157,6 +158,23 @@ final class Agent {
         let action = exitAction
         die()
         action?()
+    }
+
+    private func startOver(_ data: DataState, _ origin: Belonging) {
+        world.note(machine, "agent starts over as a new instance")
+        die()
+        let instance = "\(machine.id.name)-\(String(world.random.next(), radix: 36))"
+        durable = DurableState(instance: instance, member: machine.id)
+        durable.data.state = data
+        durable.origin = origin
+        machine.isRolledBack = false
+        world.schedule.add(after: .milliseconds(50), for: machine.hardware) { [self] in start() }
+    }
+
+    /// An older copy of the state file lies there when the machine boots.
+    func putBack(_ older: DurableState) {
+        machine.isRolledBack = older.sequence < durable.sequence
+        durable = older
     }
 
     private func write(_ state: DurableState, _ token: NodeToken) {
@@ -224,6 +242,8 @@ final class Agent {
     // MARK: links
 
     private func send(_ envelope: Envelope, to destination: Destination) {
+        var envelope = envelope
+        envelope.life = node?.life
         switch destination {
         case .member(let member):
             guard

@@ -38,6 +38,7 @@ enum Describe {
         case .answer(_, let answer): "answer \(answer.verdict) \(answer.reason ?? "")"
         case .record(let event): "event \(event.kind): \(event.text)"
         case .exit: "exit"
+        case .startOver: "start over as a new instance"
         }
     }
 
@@ -81,6 +82,7 @@ enum Describe {
         case .founder: "founder"
         case .foundingProposal: "founding proposal"
         case .foundingGrant: "founding grant"
+        case .rolledBack(let verdict): "you were at state \(verdict.reached) before"
         case .command(_, let command): "command \(command)"
         case .commandAnswer(_, let answer): "command \(answer.verdict)"
         case .news: "news"

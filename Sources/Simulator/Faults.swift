@@ -64,6 +64,7 @@ final class Faults {
         case .removeMember, .changeVote, .replaceMachine, .moveMachine, .reinitialize, .restartPostgres,
             .pauseHerd:
             changeMembers(fault)
+        case .putBack: putBack()
         }
     }
 
@@ -137,6 +138,21 @@ final class Faults {
     private func crash(_ machine: Machine) {
         machine.crash()
         later(spell()) { machine.boot() }
+    }
+
+    /// Somebody restores an older copy of a machine's disk, or of a part of it.
+    private func putBack() {
+        let machine = victim()
+        guard machine.agent.process.isRunning, !machine.isForeign else { return }
+        let copy = machine.diskCopy
+        let part = Machine.Part.allCases.randomElement(using: &random) ?? .everything
+        later(spell()) { [self] in
+            guard world.troubles, world.bears(machine, goingBackTo: copy) else { return }
+            world.tally.putBacks += 1
+            machine.crash()
+            machine.putBack(copy, part)
+            later(spell()) { machine.boot() }
+        }
     }
 
     private func pause(_ machine: Machine, clockToo: Bool) {

@@ -54,6 +54,8 @@ public final class Herd {
     public var document: ClusterDocument? { world.newestCommitted?.document }
     public func document(of member: MemberID) -> ClusterDocument? { node(member)?.document }
     public func dataState(_ member: MemberID) -> DataState? { node(member)?.dataState }
+    /// A founding proposal is on its disk.
+    public func hasAgreedToFound(_ member: MemberID) -> Bool { machine(member).agent.durable.grant != nil }
     public func leads(_ member: MemberID) -> Bool { node(member)?.isLeader ?? false }
     public func rule(_ member: MemberID) -> String? { node(member)?.decision.rule }
     public func isPostgresAlive(_ member: MemberID) -> Bool { machine(member).postgres.isAlive }
@@ -97,6 +99,10 @@ public final class Herd {
 
     public func boot(_ member: MemberID) { machine(member).boot() }
     public func crash(_ member: MemberID) { machine(member).crash() }
+    /// The machine is down: when it boots, its disk is what it was at `copy`.
+    func putBack(_ member: MemberID, to copy: Machine.DiskCopy, _ part: Machine.Part) {
+        machine(member).putBack(copy, part)
+    }
     public func killAgent(_ member: MemberID) { machine(member).agent.die() }
     public func startAgent(_ member: MemberID) { machine(member).agent.start() }
     public func killPostmaster(_ member: MemberID) { machine(member).postgres.kill() }

@@ -14,6 +14,8 @@ final class Machine {
     /// Set from a fault that no local clock can tell, or one that takes the guard and the agent together,
     /// until Postgres here has stopped being primary: the protocol's promise of a single writer excepts it.
     var isExcused = false
+    /// It works with an older state file than it once had, and does not know it.
+    var isRolledBack = false
     var route: Route = .hold(reason: "not told yet")
 
     private(set) lazy var agent = Agent(self)
@@ -54,6 +56,26 @@ final class Machine {
         while hardware.isPaused { world.schedule.resume(hardware) }
         route = .hold(reason: "down")
         world.writersMayHaveChanged(self)
+    }
+
+    /// What of the machine's disk an older copy takes the place of.
+    enum Part: CaseIterable { case everything, state, data }
+
+    struct DiskCopy {
+        let state: DurableState
+        let directory: PostgresModel.Directory?
+    }
+
+    var diskCopy: DiskCopy { DiskCopy(state: agent.durable, directory: postgres.directory) }
+
+    /// The machine is down; it boots with what it was like before.
+    func putBack(_ copy: DiskCopy, _ part: Part) {
+        world.note(self, "disk put back to an older copy: \(part)")
+        if part != .data { agent.putBack(copy.state) }
+        guard part != .state, var directory = copy.directory else { return }
+        // Copied while Postgres ran.
+        directory.stoppedCleanly = false
+        postgres.directory = directory
     }
 
     /// The hypervisor stops the machine; `clockToo` also stops its boot clock.

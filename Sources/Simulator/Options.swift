@@ -26,6 +26,7 @@ public struct Options: Sendable {
         case switchover, signal, stop, join
         case removeMember, changeVote, replaceMachine, moveMachine
         case reinitialize, restartPostgres, pauseHerd
+        case putBack
     }
 
     public var members = 3

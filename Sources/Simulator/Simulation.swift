@@ -4,6 +4,7 @@ import Consensus
 public struct Simulation: Sendable {
     public var seed: UInt64
     public var options: Options
+    /// How long troubles go on; after that the herd has `recoveryLimit` to become whole.
     public var length: Duration = .seconds(600)
     /// Stops after this many events.
     public var steps: UInt64?
@@ -23,12 +24,13 @@ public struct Simulation: Sendable {
         public var lostWrites: Int
         public var clones: Int
         public var rewinds: Int
+        public var putBacks: Int
         /// The trace's newest lines, when it was kept.
         public var traceTail: [String] = []
     }
 
-    /// How much of the run is troubled; the rest is for recovery.
-    static let troubledShare = 0.8
+    /// Clones, cold starts and back-offs all fit in, one after the other.
+    static let recoveryLimit = Duration.seconds(120)
 
     /// - Parameter sink: takes each line of the trace; nil keeps no trace, which is much faster.
     public func run(tailLimit: Int = 0, sink: ((String) -> Void)? = nil) -> Outcome {
@@ -41,13 +43,14 @@ public struct Simulation: Sendable {
             world.schedule.add(after: delay, for: nil) { machine.boot() }
         }
         faults.begin()
-        world.run(until: .zero + length.scaled(by: Simulation.troubledShare))
+        world.run(until: .zero + length)
         if world.violation == nil, !world.isExhausted { recover(world, faults) }
         return Outcome(
             violation: world.violation, length: world.now - .zero, events: world.schedule.happened,
             faults: faults.count, promotions: world.tally.promotions,
             acknowledgedWrites: world.clients.acknowledged, lostWrites: world.tally.lostWrites,
             clones: world.tally.clones, rewinds: world.tally.rewinds,
+            putBacks: world.tally.putBacks,
             traceTail: trace.newest)
     }
 
@@ -55,7 +58,7 @@ public struct Simulation: Sendable {
     /// bound.
     private func recover(_ world: World, _ faults: Faults) {
         faults.end()
-        let end = WorldTime.zero + length
+        let end = world.now + Simulation.recoveryLimit
         var nextLook = world.now + .seconds(1)
         let reached = world.run(until: end) {
             guard world.now >= nextLook else { return false }

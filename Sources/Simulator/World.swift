@@ -152,6 +152,8 @@ final class World {
         /// The most that were under way at one time.
         var clonesAtOnce = 0
         var rewinds = 0
+        /// Machines whose disk was put back to an older copy.
+        var putBacks = 0
     }
 
     func observe(_ seen: Observation) {
@@ -165,6 +167,23 @@ final class World {
             if let complaint = checkers[index].observe(seen, in: self) {
                 return fail(checkers[index].name, complaint)
             }
+        }
+    }
+
+    /// Whether the protocol promises to bear this machine's going back: the herd is whole, a majority is
+    /// left without it, and every other member has seen how far it had got. Who never heard of a vote can't
+    /// miss it.
+    func bears(_ machine: Machine, goingBackTo copy: Machine.DiskCopy) -> Bool {
+        guard Settled.complaint(in: self) == nil, let document = newestCommitted?.document,
+            !document.voters.isJoint, document.voters.current.count >= 3,
+            copy.state.instance == machine.agent.durable.instance, copy.state.hard.committed != nil
+        else { return false }
+        return document.members.allSatisfy { member in
+            guard member.id != machine.id else { return true }
+            guard let other = self.machine(member.id), other.agent.process.isRunning,
+                let seen = other.agent.node?.witnessed(of: machine.id)
+            else { return false }
+            return !other.isRolledBack && seen >= machine.agent.durable.sequence
         }
     }
 

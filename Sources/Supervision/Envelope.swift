@@ -21,6 +21,8 @@ public struct Envelope: Hashable, Codable, Sendable {
         case commandAnswer(id: UInt64, CommandAnswer)
         /// What agents ask of each other beside deciding (events); the node never sees these.
         case question(id: UInt64, String)
+        /// To a start of an agent that works with an older state than it once had (protocol: Rolled back).
+        case rolledBack(RollbackVerdict)
         case reply(id: UInt64, String)
     }
 
@@ -33,6 +35,8 @@ public struct Envelope: Hashable, Codable, Sendable {
     public var report: MemberReport?
     /// Rides on appends: what the leader last heard of everyone, so that any node can answer for all.
     public var roster: [RosterLine]?
+    /// How far the sender's state has got; put on by whoever sends.
+    public var life: Life?
 
     public init(cluster: String?, body: Body) {
         self.cluster = cluster
@@ -118,6 +122,8 @@ public struct RosterLine: Hashable, Codable, Sendable {
     public var report: MemberReport
     /// How long ago the leader had it from the member itself, when this line was sent.
     public var ageMilliseconds: Int64
+    /// How far the member's state was seen to get, so that all members know who spoke to one.
+    public var witnessed: Witnessed?
 
     public init(member: MemberID, report: MemberReport, ageMilliseconds: Int64) {
         self.member = member

@@ -143,12 +143,27 @@ public struct DurableState: Hashable, Codable, Sendable {
     public var data = DataRecord()
     /// The one founding proposal that this member agreed to (protocol: Bootstrap).
     public var grant: FoundingProposal?
-    /// The highest state sequence that each peer was seen to have: a lower one means that it was rolled back.
+    /// Counts the states that were written.
     public var sequence: UInt64 = 0
+    /// How far each peer was seen to get; written along with whatever is written anyway.
+    public var witnesses: [Witnessed] = []
+    /// Set in a state that took the place of one given up: where this node belongs. It founds nothing.
+    public var origin: Belonging?
 
     public init(instance: Instance, member: MemberID) {
         self.instance = instance
         self.member = member
+    }
+}
+
+/// What a member without memory still knows: which cluster it belongs to, and where to ask to be let in.
+public struct Belonging: Hashable, Codable, Sendable {
+    public var cluster: String
+    public var peers: [PeerAddress]
+
+    public init(cluster: String, peers: [PeerAddress]) {
+        self.cluster = cluster
+        self.peers = peers
     }
 }
 

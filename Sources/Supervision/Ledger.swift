@@ -23,7 +23,9 @@ struct Receipt: Sendable {
 
 /// Which writes are on their way, and what waits for them.
 struct Ledger: Sendable {
-    var sequence: UInt64 = 0
+    /// The sequence of the state that was found at the start, and of the newest that was ordered written.
+    private(set) var began: UInt64 = 0
+    private(set) var sequence: UInt64 = 0
     private(set) var issued: NodeToken = 0
     private(set) var persisted: NodeToken = 0
     private var raftTokens: [(node: NodeToken, raft: UInt64)] = []
@@ -33,6 +35,14 @@ struct Ledger: Sendable {
     var isClean: Bool { persisted >= issued }
     /// Whether the newest data record is on disk: nothing destructive may start before.
     var isDataDurable: Bool { persisted >= dataToken }
+
+    /// The sequence of the newest state that is on disk.
+    var reached: UInt64 { began + persisted }
+
+    init(began: UInt64 = 0) {
+        self.began = began
+        sequence = began
+    }
 
     mutating func issue(raft token: UInt64?, data: Bool) -> NodeToken {
         issued += 1
@@ -64,6 +74,8 @@ extension Node {
         state.data = data
         state.grant = grant
         state.sequence = ledger.sequence
+        state.witnesses = witnesses
+        state.origin = origin
         return state
     }
 

@@ -147,8 +147,10 @@ extension Node {
         var lines = reports.filter { $0.member != me }.map { heard in
             var report = heard.report
             report.lagSeconds = measuredLag(of: heard.member)
-            return RosterLine(
+            var line = RosterLine(
                 member: heard.member, report: report, ageMilliseconds: max(0, (now - heard.at).milliseconds))
+            line.witnessed = witnesses.first { $0.member == heard.member }
+            return line
         }
         lines.append(RosterLine(member: me, report: ownReport(), ageMilliseconds: 0))
         return lines

@@ -16,7 +16,7 @@ extension Node {
             found(expected)
         }
         guard document != nil || grant == nil else { return }
-        guard document != nil || !settings.seeds.isEmpty else { return }
+        guard document != nil || !settings.seeds.isEmpty || !hintedPeers.isEmpty else { return }
         let request = JoinRequest(member: settings.member, systemIdentifier: postgres?.systemIdentifier)
         var admission = request
         admission.member.instance = instance
@@ -40,7 +40,8 @@ extension Node {
     }
 
     private var isBlank: Bool {
-        document == nil && raft.hard.accepted == nil && postgres.map { $0.state == .absent } ?? false
+        document == nil && raft.hard.accepted == nil && origin == nil
+            && postgres.map { $0.state == .absent } ?? false
     }
 
     /// What the settings say of this node.

@@ -3,6 +3,8 @@ import Consensus
 /// The elector's effects, turned into the node's.
 extension Node {
     mutating func drive(_ event: Raft<ClusterDocument>.Event) {
+        // Who has forgotten what it said has no voice.
+        guard rollback == nil else { return }
         for effect in raft.step(event, at: now) { carryOut(effect) }
     }
 

@@ -180,6 +180,7 @@ extension Node {
         if record.address != settings.member.address, document.voters.all != [me] {
             return "the cluster knows it at \(record.address), it is at \(settings.member.address)"
         }
+        if rollback != nil { return "put back to an older state" }
         if guardian == nil { return "the guard does not answer" }
         if let unusable = postgres?.unusable { return unusable }
         if postgres?.isTorn == true { return "a rewind of its data was interrupted" }

@@ -12,6 +12,11 @@ extension Node {
         if document?.wasRemoved(sender) == true, case .consensus = envelope.body {
             return tellRemoved(channel)
         }
+        if case .rolledBack(let verdict) = envelope.body { return takeVerdict(verdict, from: sender) }
+        if let life = envelope.life, isRolledBack(sender, life) {
+            return tellRolledBack(sender, on: channel)
+        }
+        if rollback != nil { return }
         switch envelope.body {
         case .join(let request): takeJoin(request, from: sender, on: channel)
         case .joinAnswer(let answer): takeJoinAnswer(answer, from: sender)
@@ -33,7 +38,7 @@ extension Node {
         case .commandAnswer(let id, let answer): takeAnswer(answer, id: id)
         case .news:
             if isMember(sender), let report = envelope.report { hear(report, from: sender) }
-        case .question, .reply: break
+        case .question, .reply, .rolledBack: break
         }
     }
 
@@ -66,6 +71,7 @@ extension Node {
         guard let document = entry?.document, document.clusterName == settings.clusterName,
             document.instance(of: sender.member) == sender.instance
         else { return false }
+        if let origin, origin.cluster != document.clusterID { return false }
         if let known { return known.clusterID == document.clusterID }
         if let grant { return grant.document.clusterID == document.clusterID }
         return document.instance(of: me) == instance
@@ -86,7 +92,10 @@ extension Node {
             self.beacon = HeardBeacon(beacon: beacon, from: sender.member, at: now)
             if beacon.primary != nil, let position = beacon.position { lastPrimary = position }
             markJoining(beacon)
-            for line in envelope.roster ?? [] where line.member != me { hear(line) }
+            for line in envelope.roster ?? [] where line.member != me {
+                hear(line)
+                if let seen = line.witnessed { witness(seen) }
+            }
         }
     }
 

@@ -16,6 +16,10 @@ public struct Node: Sendable {
     var data: DataRecord
     var grant: FoundingProposal?
     var ledger = Ledger()
+    var witnesses: [Witnessed] = []
+    /// Set when this member turned out to work with an older state than it once had.
+    var rollback: RollbackVerdict?
+    let origin: Belonging?
 
     // What is known of the world.
     var guardian: GuardReport?
@@ -115,7 +119,10 @@ public struct Node: Sendable {
         data = durable.data
         heardPause = durable.hard.committed?.document.pause.map { HeardPause(pause: $0, at: now) }
         grant = durable.grant
-        ledger.sequence = durable.sequence
+        ledger = Ledger(began: durable.sequence)
+        witnesses = durable.witnesses
+        origin = durable.origin
+        hintedPeers = durable.origin?.peers ?? []
         let sender = Sender(member: me, instance: durable.instance, nonce: nonce)
         raft = Raft(
             identity: sender, hard: durable.hard, rememberedPromise: promise, sameBoot: sameBoot,
@@ -152,12 +159,12 @@ public struct Node: Sendable {
         case .requested(let request, let command): take(command, request)
         }
         if case .tick = event { return }
-        if now >= raft.nextWake { drive(.tick) }
+        if rollback == nil, now >= raft.nextWake { drive(.tick) }
     }
 
     /// When `.tick` is due.
     public var nextWake: Instant {
-        var wake = min(nextPulse, raft.nextWake)
+        var wake = rollback == nil ? min(nextPulse, raft.nextWake) : nextPulse
         if let instant = demotionDue { wake = min(wake, instant) }
         return max(wake, now)
     }
@@ -180,6 +187,7 @@ public struct Node: Sendable {
         let isBusy = reign.map { $0.openedAt == nil } ?? false || handover != nil || document == nil
         nextPulse = now + (isBusy ? min(.milliseconds(50), raft.timings.heartbeat) : raft.timings.heartbeat)
         seekCluster()
+        seekVerdict()
         askForFreezes()
         boundPromotion()
         owedFreeze?.lastSent = nil

@@ -46,6 +46,9 @@ public enum NodeEffect: Hashable, Sendable {
     case record(EventRecord)
     /// Postgres is stopped and the node is done.
     case exit
+    /// Set the state aside and start again as a new instance, with nothing remembered but what became of the
+    /// data.
+    case startOver(keeping: DataState, from: Belonging)
 }
 
 public typealias NodeToken = UInt64
@@ -62,7 +65,7 @@ public enum Destination: Hashable, Sendable {
     case everyone
 }
 
-public struct PeerAddress: Hashable, Comparable, Sendable {
+public struct PeerAddress: Hashable, Comparable, Codable, Sendable {
     /// Nil for addresses from `peers` whose owner is not known yet.
     public var member: MemberID?
     public var host: String

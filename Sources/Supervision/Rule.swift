@@ -35,6 +35,8 @@ enum Action: Hashable, Sendable {
     case markHandoverStopped
     case abandonHandover(String)
     case exit
+    /// Leave everything behind that this instance remembers.
+    case startOver
 }
 
 extension Rule {
@@ -119,12 +121,20 @@ extension Node {
             record(.init("switchover-abandoned", .warning, reason))
             handover = nil
             return true
-        case .exit:
-            guard !hasExited else { return false }
-            hasExited = true
-            effects.append(.exit)
-            return false
+        case .exit: return leave(.exit)
+        case .startOver:
+            // A torn directory stays known as torn; any other must prove itself.
+            let isTorn = data.state == .cloning || data.state == .rewinding
+            let origin = Belonging(cluster: clusterID ?? "", peers: lastPeers)
+            return leave(.startOver(keeping: isTorn ? .cloning : .none, from: origin))
         }
+    }
+
+    private mutating func leave(_ effect: NodeEffect) -> Bool {
+        guard !hasExited else { return false }
+        hasExited = true
+        effects.append(effect)
+        return false
     }
 
     private mutating func start(_ order: PostgresOrder, inBackground: Bool) -> Bool {

@@ -8,6 +8,18 @@ extension Rule {
             why: "Without the guard's word nobody knows whether Postgres here may write.",
             applies: { $0.guardian == nil }, action: { _ in .wait("the guard does not answer") }),
         Rule(
+            name: "rolled-back-fence", why: "What this member promised and froze for, it may have forgotten.",
+            applies: { $0.rollback != nil && $0.isAlive },
+            action: { _ in .kill("this member was put back to an older state") }),
+        Rule(
+            name: "rolled-back", why: "Who was put back to an older state comes back as a new instance.",
+            applies: { $0.rollback != nil },
+            action: { node in
+                if node.rollback?.isLed == true { return .startOver }
+                return .wait(
+                    "this member was put back to an older state, and nobody leads who could take it in again")
+            }),
+        Rule(
             name: "overthrown",
             why: "Somebody leads a later term: whatever is written here now would be lost.",
             applies: { $0.isOverthrown && $0.isAlive },

@@ -15,6 +15,7 @@ final class ScoreBoard: Sendable {
         var lostWrites = 0
         var clones = 0
         var rewinds = 0
+        var putBacks = 0
     }
 
     private struct State {
@@ -38,6 +39,7 @@ final class ScoreBoard: Sendable {
             state.result.lostWrites += outcome.lostWrites
             state.result.clones += outcome.clones
             state.result.rewinds += outcome.rewinds
+            state.result.putBacks += outcome.putBacks
             if let violation = outcome.violation {
                 state.result.violations.append(violation)
                 print("FAILED \(violation)")

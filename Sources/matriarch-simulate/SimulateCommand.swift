@@ -58,7 +58,7 @@ enum SimulateCommand {
         print(
             "# \(seconds(outcome.length)) s simulated, \(ratio(outcome.length, nanoseconds)) times real "
                 + "time: \(outcome.events) events, \(outcome.faults) faults, "
-                + "\(outcome.promotions) promotions, "
+                + "\(outcome.promotions) promotions, \(outcome.putBacks) disks put back, "
                 + "\(outcome.acknowledgedWrites) writes acknowledged, \(outcome.lostWrites) lost, "
                 + "\(outcome.rewinds) rewinds, \(outcome.clones) clones")
     }
@@ -84,6 +84,7 @@ enum SimulateCommand {
             "# \(seconds(result.length)) s simulated in \(spent / 1_000_000) ms, "
                 + "\(ratio(result.length, spent)) times real time on \(plan.jobs) threads: "
                 + "\(result.events) events, \(result.faults) faults, \(result.promotions) promotions, "
+                + "\(result.putBacks) disks put back, "
                 + "\(result.acknowledgedWrites) writes acknowledged, \(result.lostWrites) lost, "
                 + "\(result.rewinds) rewinds, \(result.clones) clones")
         print("\(result.passed) passed, \(result.violations.count) failed")

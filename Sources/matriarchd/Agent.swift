@@ -1,5 +1,6 @@
 import Config
 import Consensus
+import Glibc
 import Peers
 import Platform
 import Postgres
@@ -31,6 +32,7 @@ final class Agent {
     private var nextRequest: RequestID = 1
     private(set) var exitCode: Int32?
     var onExit: (() -> Void)?
+    var onStartOver: (() -> Void)?
     var lastGuardReport: GuardReport?
 
     init(_ parts: Parts) {
@@ -125,6 +127,7 @@ final class Agent {
         case .answer(let request, let answer): answers.removeValue(forKey: request)?(answer)
         case .record(let event): journal.append(event)
         case .exit: finish()
+        case .startOver(let data, let origin): startOver(data, origin)
         }
     }
 
@@ -159,6 +162,19 @@ final class Agent {
         onExit?()
     }
 
+    /// The state is set aside for a person to look at; a process without any memory takes this one's place.
+    private func startOver(_ data: DataState, _ origin: Belonging) {
+        Log.warning("starting over as a new instance; what was remembered is kept as state.*.damaged")
+        do {
+            try states.startOver(with: StateDirectory.fresh(node.settings.member.id, data, origin))
+        } catch {
+            Log.error("the state can't be set aside: \(error)")
+            Log.flush()
+            _exit(1)
+        }
+        onStartOver?()
+    }
+
     // MARK: commands
 
     /// Asks the node; the answer comes on the loop.
@@ -182,6 +198,8 @@ final class Agent {
     static let seedGroupPrefix = "dns:"
 
     func send(_ envelope: Envelope, to destination: Destination) {
+        var envelope = envelope
+        envelope.life = node.life
         let frame: [UInt8]
         do { frame = try EnvelopeCodec.encode(envelope) } catch {
             Log.error("a message can't be sent: \(error)")

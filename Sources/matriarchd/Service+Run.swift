@@ -31,6 +31,11 @@ extension Service {
             take(signal, agent)
         }
         agent.onExit = { [unowned self] in end(loop, agent) }
+        agent.onStartOver = {
+            Service.replaceProcess()
+            Log.flush()
+            _exit(1)
+        }
     }
 
     /// The ports that others will listen on for us. Where Postgres runs already, an agent has come back to a
@@ -96,13 +101,19 @@ extension Service {
             return Log.error("SIGUSR2: the binary on disk would not start; this one goes on")
         }
         Log.notice("replacing this agent by the binary on disk")
+        Service.replaceProcess()
+        Log.error("SIGUSR2: this agent goes on")
+    }
+
+    /// Returns only when it failed, and says why.
+    private static func replaceProcess() {
         Log.flush()
         let words = CommandLine.arguments
         var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
         arguments.append(nil)
         execv(Service.binaryOnDisk, arguments)
         let error = SystemError(call: "execv", code: errno, detail: Service.binaryOnDisk)
-        Log.error("SIGUSR2: the binary on disk can't be run: \(error); this one goes on")
+        Log.error("the binary on disk can't be run: \(error)")
     }
 
     /// The path, not the file that this process came from: a package has put another one there.

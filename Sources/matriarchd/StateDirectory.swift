@@ -61,7 +61,7 @@ struct StateDirectory {
         var loaded: Loaded
         switch try read() {
         case .empty:
-            let fresh = DurableState(instance: StateDirectory.newInstance(), member: member)
+            let fresh = StateDirectory.fresh(member, .none, nil)
             loaded = Loaded(
                 durable: fresh, sameBoot: false, notices: ["a new instance: no state in \(path) yet"])
             do { try file.store(StateDirectory.encode(fresh)) } catch {
@@ -112,6 +112,14 @@ struct StateDirectory {
         do { return Array(try JSONEncoder().encode(durable)) } catch {
             fatalError("the durable state can't be encoded: \(error)")
         }
+    }
+
+    /// A member without memory, under an identity that nobody has seen yet.
+    static func fresh(_ member: MemberID, _ data: DataState, _ origin: Belonging?) -> DurableState {
+        var state = DurableState(instance: newInstance(), member: member)
+        state.data.state = data
+        state.origin = origin
+        return state
     }
 
     private static func newInstance() -> String {

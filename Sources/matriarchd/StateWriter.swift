@@ -6,6 +6,8 @@ import Synchronization
 final class StateWriter: Sendable {
     private struct Pending {
         var newest: (state: DurableState, token: NodeToken)?
+        /// Nothing of this instance is written any more.
+        var isOver = false
     }
 
     /// How long a failed write waits before it is tried again, in nanoseconds.
@@ -32,6 +34,20 @@ final class StateWriter: Sendable {
         _ = signal.push(())
     }
 
+    /// Keeps the old state aside and leaves `fresh` in its place; what was to be written before is dropped.
+    func startOver(with fresh: DurableState) throws(SystemError) {
+        pending.withLock { ($0.newest, $0.isOver) = (nil, true) }
+        let bytes = StateDirectory.encode(fresh)
+        let failure: SystemError? = file.withLock { file in
+            do throws(SystemError) {
+                try file.setAside()
+                try file.store(bytes)
+                return nil
+            } catch { return error }
+        }
+        if let failure { throw failure }
+    }
+
     private func run() {
         while true {
             if signal.takeAll().isEmpty { return }
@@ -43,6 +59,8 @@ final class StateWriter: Sendable {
     private func store(_ state: DurableState, _ token: NodeToken) {
         let bytes = StateDirectory.encode(state)
         let failure: SystemError? = file.withLock { file in
+            // Taken out of the queue before the instance was given up.
+            if pending.withLock({ $0.isOver }) { return nil }
             do throws(SystemError) {
                 try file.store(bytes)
                 return nil

@@ -47,6 +47,17 @@ struct BootstrapTests {
         expectWhole(herd, within: .seconds(60))
     }
 
+    /// Its proposal is its word: whoever has that needs the proposer no more.
+    @Test func aFounderThatDiesAfterItsProposalIsNotWaitedFor() {
+        let herd = Herd(3)
+        #expect(herd.run(within: .seconds(20)) { $0.hasAgreedToFound("b") } != nil)
+        herd.crash("a")
+        #expect(herd.document == nil)
+        #expect(herd.run(within: .seconds(60)) { $0.primary != nil } != nil, "\(herd.traceTail)")
+        herd.boot("a")
+        expectWhole(herd, within: .seconds(60))
+    }
+
     @Test func aNewMachineJoinsIsClonedAndCounts() {
         let herd = wholeHerd(2)
         herd.join("c")

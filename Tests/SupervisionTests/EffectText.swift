@@ -19,6 +19,8 @@ enum EffectText {
         case .answer(let request, let answer): "answer \(request): \(text(answer))"
         case .record(let event): "event \(event.kind) (\(event.level.rawValue)): \(event.text)"
         case .exit: "exit"
+        case .startOver(let data, let origin):
+            "start over as a new instance of \(origin.cluster), data \(data.rawValue)"
         }
     }
 
@@ -46,6 +48,7 @@ enum EffectText {
             "found \(proposal.document.clusterID) with \(names(proposal.founders)),"
                 + " voters \(names(proposal.document.voters.current))?"
         case .foundingGrant(let cluster): "agree to \(cluster)"
+        case .rolledBack(let verdict): "you were at state \(verdict.reached) before"
         case .command(let id, _): "command \(id)"
         case .commandAnswer(let id, let answer): "command \(id) \(text(answer))"
         case .question, .reply, .news: nil

@@ -48,6 +48,14 @@ extension Stage {
             deliver(.foundingProposal(proposal), from: sender(member))
         case "grant":
             deliver(.foundingGrant(cluster: node?.grant?.document.clusterID ?? ""), from: sender(member))
+        case "life":
+            let life = Life(began: try command.number("began"), reached: try command.number("reached"))
+            lives[member] = (try Words(command).optional("nonce") ?? 7, life)
+        case "rolled-back":
+            let verdict = RollbackVerdict(
+                nonce: try Words(command).optional("nonce") ?? 5, reached: try command.number("reached"),
+                isLed: command.has("led"))
+            deliver(.rolledBack(verdict), from: sender(member))
         case "forwarded": deliver(.command(id: 77, wish(command)), from: sender(member))
         case "forwarded-restart":
             deliver(.command(id: 77, .restartPostgres(node?.me ?? "")), from: sender(member))
@@ -72,6 +80,7 @@ extension Stage {
             durable.hard.committed = durable.hard.accepted
         }
         durable.data = try words.record()
+        durable.sequence = try words.optional("sequence") ?? 0
         boot(durable, try words.settings(me, document), isSameBoot: !command.has("booted"))
     }
 

@@ -51,7 +51,7 @@ extension Stage {
 
     func sender(_ member: MemberID) -> Sender {
         let instance = (node?.document ?? document)?.instance(of: member) ?? "\(member)#1"
-        return Sender(member: member, instance: instance, nonce: 7)
+        return Sender(member: member, instance: instance, nonce: lives[member]?.nonce ?? 7)
     }
 
     /// A peer that answers grants every vote and stores every append at once.
@@ -84,6 +84,7 @@ extension Stage {
         var envelope = Envelope(
             cluster: (node?.document ?? document)?.clusterID, body: .consensus(message))
         adorn(&envelope)
+        envelope.life = lives[member]?.life
         let channel: Channel? = if case .voteAnswer = message { nil } else { 9 }
         pending.append(.received(envelope, from: sender(member), channel: channel))
     }

@@ -24,6 +24,7 @@ import Testing
 ///   b`
 /// - `ask remove c`, `ask promote-voter c`, `ask demote-voter c`, `ask reinit c`, `ask restart c`,
 ///   `ask pause [for=2s]`, `ask resume`
+/// - `life b [nonce=7] began=40 reached=50` on all that b says from now on; `rolled-back b reached=100 [led]`
 /// - `switchover [to=]`, `stop`, `signal`, `disk slow|fast`, `run 500ms [hearing]`, `show`
 final class Stage {
     let recorder = Recorder()
@@ -46,6 +47,8 @@ final class Stage {
     var answering: [MemberID: MemberReport] = [:]
     var stored: [MemberID: Version] = [:]
     var word: LeaderWord?
+    /// Which start of each peer speaks, and how far its state has got; nonce 7 and nothing said if not here.
+    var lives: [MemberID: (nonce: BootNonce, life: Life)] = [:]
     var sequence: UInt64 = 0
 
     /// What must never happen and did; a test fails on the first.
@@ -140,7 +143,7 @@ final class Stage {
         case .killPostgres: kill()
         case .postgres(let job, let order): orders.append((job, order))
         case .send(let envelope, .member(let member)): answer(envelope, as: member)
-        case .storePromise, .send, .cancelOrder, .route, .connect, .answer, .record, .exit: break
+        case .storePromise, .send, .cancelOrder, .route, .connect, .answer, .record, .exit, .startOver: break
         }
     }
 

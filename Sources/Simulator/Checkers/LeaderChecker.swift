@@ -14,6 +14,8 @@ struct LeaderChecker: Checker {
             guard case .consensus(.voteAnswer(let answer)) = envelope.body, !answer.isPreVote,
                 answer.refusal == nil
             else { return nil }
+            // Given with a memory that has a hole: nobody may count it.
+            if from.isRolledBack, envelope.life?.began == from.agent.node?.life.began { return nil }
             grants[answer.requestedTerm, default: []].append((from.id, machine.id))
             return nil
         case .sent(let machine, let envelope, _):
@@ -29,6 +31,7 @@ struct LeaderChecker: Checker {
             return "\(leader.member) and \(machine.id) both lead term \(term)"
         }
         leaders[term] = (machine.id, machine.agent.nonce)
+        if machine.isRolledBack { return "\(machine.id) leads term \(term) with a state that was put back" }
         guard let document = machine.agent.node?.hard.accepted?.document else { return nil }
         guard document.voters.contains(machine.id), let member = document.member(machine.id),
             !member.neverLeads

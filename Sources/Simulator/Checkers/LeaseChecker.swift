@@ -27,7 +27,7 @@ struct LeaseChecker: Checker {
         case .delivered(let machine, let envelope, let from):
             guard case .consensus(.appendAnswer(let answer)) = envelope.body,
                 let running = rounds[machine.id], running.term == answer.term, answer.coversLease,
-                let sent = running.sent[answer.sequence]
+                let sent = running.sent[answer.sequence], !from.isRolledBack
             else { return nil }
             let known = running.acknowledged[from.id] ?? sent
             rounds[machine.id]?.acknowledged[from.id] = max(known, sent)

@@ -52,7 +52,7 @@ struct VoteChecker: Checker {
         guard let promise = machine.agent.promise, now < promise.until, promise.term > newestReleased else {
             return nil
         }
-        let instance = world.machine(candidate)?.settings.member.instance
+        let instance = world.machine(candidate)?.agent.durable.instance
         let isPromised = promise.leader == candidate && promise.instance == instance
         if isPromised { return nil }
         return
