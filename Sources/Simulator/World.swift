@@ -171,14 +171,19 @@ final class World {
     }
 
     /// Whether the protocol promises to bear this machine's going back: the herd is whole, a majority is
-    /// left without it, and every other member has seen how far it had got. Who never heard of a vote can't
-    /// miss it.
+    /// left without it, another voter holds what may not be lost, and every other member has seen how far it
+    /// had got. Who never heard of a vote can't miss it.
     func bears(_ machine: Machine, goingBackTo copy: Machine.DiskCopy) -> Bool {
         guard Settled.complaint(in: self) == nil, let document = newestCommitted?.document,
             !document.voters.isJoint, document.voters.current.count >= 3,
             copy.state.instance == machine.agent.durable.instance, copy.state.hard.committed != nil
         else { return false }
-        return document.members.allSatisfy { member in
+        let end = machine.postgres.position.lsn
+        let isCovered = document.voters.current.contains { voter in
+            guard voter != machine.id, let other = self.machine(voter) else { return false }
+            return other.postgres.position.lsn.behind(end) <= options.maximumLag / 2
+        }
+        return isCovered && document.members.allSatisfy { member in
             guard member.id != machine.id else { return true }
             guard let other = self.machine(member.id), other.agent.process.isRunning,
                 let seen = other.agent.node?.witnessed(of: machine.id)
