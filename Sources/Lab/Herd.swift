@@ -212,6 +212,7 @@ struct HerdSecrets: Sendable {
 
     /// The password that our own clients use; the cluster is nobody else's.
     static let operatorPassword = "herd-operator"
+    static let replicationPassword = "herd-replication"
 
     /// Writes a new cluster secret, by the command that people use.
     static func create(_ path: String, _ programs: Programs, _ machine: Machine) throws {
@@ -225,6 +226,6 @@ struct HerdSecrets: Sendable {
         replicationPasswordFile = directory + "/replication.password"
         try HerdSecrets.create(clusterSecretFile, programs, machine)
         try machine.write(HerdSecrets.operatorPassword + "\n", to: operatorPasswordFile)
-        try machine.write("herd-replication\n", to: replicationPasswordFile)
+        try machine.write(HerdSecrets.replicationPassword + "\n", to: replicationPasswordFile)
     }
 }

@@ -55,6 +55,8 @@ extension OrderRun {
 
     private func replaceData(_ plan: ClonePlan, _ doing: String) throws {
         try checkSource(plan, doing)
+        // First: making room may cost the old directory.
+        saveDiverged(plan)
         try Files.removeTree(site.unfinishedDirectory)
         try makeRoom(for: try sourceBytes(plan), doing)
         do {
@@ -64,7 +66,6 @@ extension OrderRun {
             try Files.removeTree(site.unfinishedDirectory)
             throw error
         }
-        saveDiverged(plan)
         try install()
     }
 
@@ -167,6 +168,7 @@ extension OrderRun {
             try Files.renameDurably(site.dataDirectory, to: site.previousDirectory)
         }
         try Files.renameDurably(site.unfinishedDirectory, to: site.dataDirectory)
+        try Files.removeTree(site.keptWALDirectory)
         try Files.removeDurably(site.tornMarker)
     }
 }

@@ -181,6 +181,10 @@ extension OrderRun {
         try Files.replaceDurably(site.standbySignal, [])
         for (name, bytes) in own { try Files.replaceDurably(site.data(name), bytes) }
         for name in ["matriarch.founding", "recovery.signal"] { try Files.removeDurably(site.data(name)) }
+        // What they hold on to lies on the log that was given up; they are made anew, as on a copy.
+        for name in try Files.list(site.data("pg_replslot")) {
+            try Files.removeTree(site.data("pg_replslot/" + name))
+        }
         try gate.close()
     }
 }

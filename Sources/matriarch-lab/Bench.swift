@@ -17,20 +17,38 @@ struct Bench {
     private var runs = 3
     private var idle: Duration = .seconds(60)
     private var leases = ["5s", "1s"]
+    private var copies = CopyBench()
+    private var onlyCopies = false
     private static let patience: Duration = .seconds(90)
 
     init(_ words: [String]) throws {
         var rest = words[...]
         while let word = rest.popFirst() {
+            if word == "--only-copies" {
+                onlyCopies = true
+                continue
+            }
             switch (word, rest.popFirst().flatMap { Int($0) }) {
             case ("--runs", let number?): runs = number
             case ("--idle", let seconds?): idle = .seconds(seconds)
-            default: throw LabError("bench takes --runs NUMBER and --idle SECONDS, not '\(word)'")
+            case ("--divergence", let megabytes?): copies.divergence = megabytes
+            case ("--database", let megabytes?): copies.database = megabytes
+            default: throw LabError("bench \(Bench.usage), not '\(word)'")
             }
         }
+        copies.runs = runs
     }
 
+    private static let usage =
+        "takes --runs NUMBER, --idle SECONDS, --divergence MB, --database MB and --only-copies"
+
     func run() throws {
+        if !onlyCopies { try runFaults() }
+        try copies.measureRewinds()
+        try copies.measureClones()
+    }
+
+    private func runFaults() throws {
         say("Time without an acknowledged write: three applications, one per node's 5432, each writing every")
         say("\(Writer.beat.forPeople); medians of \(runs) runs (all runs in brackets).\n")
         let floor = try measureFloor()
