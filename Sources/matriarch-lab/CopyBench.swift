@@ -102,7 +102,8 @@ struct CopyBench {
 
     private func fill(_ table: String, _ megabytes: Int, at node: HerdNode) throws {
         try Session(node.database, within: .seconds(5)).run(
-            "create table \(table) as select g, \(Self.filler) from generate_series(1, \(megabytes * 1000)) g",
+            "create table \(table) as select g, \(Self.filler) "
+                + "from generate_series(1, \(megabytes * 1000)) g",
             within: Self.patience)
     }
 
