@@ -2,6 +2,7 @@ import Consensus
 import Glibc
 import Platform
 import Supervision
+import Synchronization
 import TestSupport
 import Testing
 
@@ -49,7 +50,11 @@ import Testing
                 let gone = WALNames.segment(
                     LSN(fork.bytes - (16 << 20)), timeline: 1, segmentBytes: 16 << 20)
                 try Files.removeDurably(a.site.data("pg_wal/" + gone))
-                try a.perform(.rewind(split.plan))
+                let told = Mutex<[OrderWord]>([])
+                let run = a.run(Cancellation()) { word in told.withLock { $0.append(word) } }
+                #expect(run.outcome(of: .rewind(split.plan)).result == .done)
+                let fetched = OrderWord.note("\(gone) is fetched from another member to rewind")
+                #expect(told.withLock { $0.contains(fetched) })
                 try a.perform(.startStandby(a.configuration(asPrimary: false, timeline: 3)))
                 #expect(try a.awaitSettled().timeline == 3)
                 try a.perform(.follow(a.upstream(b, timeline: 3)))
