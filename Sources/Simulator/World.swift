@@ -183,13 +183,14 @@ final class World {
             guard voter != machine.id, let other = self.machine(voter) else { return false }
             return other.postgres.position.lsn.behind(end) <= options.maximumLag / 2
         }
-        return isCovered && document.members.allSatisfy { member in
-            guard member.id != machine.id else { return true }
-            guard let other = self.machine(member.id), other.agent.process.isRunning,
-                let seen = other.agent.node?.witnessed(of: machine.id)
-            else { return false }
-            return !other.isRolledBack && seen >= machine.agent.durable.sequence
-        }
+        return isCovered
+            && document.members.allSatisfy { member in
+                guard member.id != machine.id else { return true }
+                guard let other = self.machine(member.id), other.agent.process.isRunning,
+                    let seen = other.agent.node?.witnessed(of: machine.id)
+                else { return false }
+                return !other.isRolledBack && seen >= machine.agent.durable.sequence
+            }
     }
 
     func fail(_ checker: String, _ complaint: String) {
