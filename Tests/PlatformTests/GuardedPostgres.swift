@@ -36,6 +36,8 @@ final class GuardedPostgres {
     }
 
     deinit {
+        // Told to quit, a Postgres that still runs takes its shared memory away; killed, it would leave it.
+        TemporaryPostgres.quit(inDirectory: program.dataDirectory)
         try? process.signal(SIGKILL)
         _ = process.wait(until: inSeconds(20))
         _ = try? ProcessTable.killAll(

@@ -99,6 +99,8 @@ final class Instance {
     }
 
     deinit {
+        // Told to quit, a Postgres that still runs takes its shared memory away; killed, it would leave it.
+        TemporaryPostgres.quit(inDirectory: site.dataDirectory)
         try? process.signal(SIGKILL)
         _ = process.wait(until: Deadline.after(.seconds(20)))
         _ = try? ProcessTable.killAll(

@@ -43,7 +43,7 @@ public struct NeverHappened: Error, CustomStringConvertible {
     public var description: String { "did not happen within \(deadline): \(what)" }
 }
 
-private func rest(_ pause: Duration) {
+func rest(_ pause: Duration) {
     let (seconds, attoseconds) = pause.components
     var time = timespec(tv_sec: Int(seconds), tv_nsec: Int(attoseconds / 1_000_000_000))
     _ = nanosleep(&time, nil)
