@@ -68,7 +68,7 @@ struct ConfigurationCheck {
             let problem = "this machine has no address but loopback; set where peers can reach it"
             found.append(contradiction(["node_address"], problem))
         }
-        if configuration.postgresBinDirectory.isEmpty {
+        if configuration.postgresBinDirectory.isEmpty, configuration.nodeKind == .data {
             let problem =
                 "there is no PostgreSQL in /usr/lib/postgresql; install postgresql-15, or set the directory"
             found.append(contradiction(["postgres_bin_directory"], problem))
@@ -144,12 +144,6 @@ struct ConfigurationCheck {
                 Finding(
                     keys: ["synchronous_mode"], code: .notBuilt,
                     problem: "quorum durability is not built yet; use 'auto' or 'off'"))
-        }
-        if configuration.nodeKind == .witness {
-            found.append(
-                Finding(
-                    keys: ["node_kind"], code: .notBuilt,
-                    problem: "the witness is not built yet; use 'data'"))
         }
         let certificates = ["tls_certificate_file", "tls_key_file", "tls_ca_file"].filter(configuration.isSet)
         for key in certificates {

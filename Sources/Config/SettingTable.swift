@@ -76,7 +76,11 @@ extension Setting {
             help: "Where this node is. Only healthy members of the primary region become primary."),
         Setting(
             "node_kind", \.nodeKind, .choice, in: .node, change: .restart,
-            help: "A 'data' node holds a copy; a 'witness' only votes. Not built yet: witness."),
+            help: """
+                A 'data' node holds a copy. A 'witness' only votes: with two data nodes it makes the third \
+                voter that automatic failover needs. It runs no Postgres and needs none installed. A node \
+                stays what it joined as.
+                """),
         Setting(
             "tags", \.tags, .tags, in: .node, change: .restart, example: "nofailover, rack=b2",
             help: """

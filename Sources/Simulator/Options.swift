@@ -66,6 +66,8 @@ public struct Options: Sendable {
     public var foreignJoiner = false
     /// Not every founder is in the primary region.
     public var secondRegion = false
+    /// The last founder only votes.
+    public var witness = false
 
     public init() {}
 
@@ -96,6 +98,7 @@ extension Options {
         options.joiners = random.chance(0.4) ? Int.random(in: 1...2, using: &random) : 0
         options.foreignJoiner = random.chance(0.1)
         options.secondRegion = options.members > 3 && random.chance(0.3)
+        options.witness = options.members > 2 && !options.secondRegion && seed.isMultiple(of: 5)
         options.drawWeather(&random)
         options.drawPostgres(&random)
         options.drawFaults(&random)

@@ -20,6 +20,7 @@ enum Settled {
                 continue
             }
             guard document.member(machine.id) != nil else { return "\(machine.id) is not a member" }
+            if machine.settings.member.kind == .witness { continue }
             guard world.isFollowing(machine) else {
                 return "\(machine.id) does not follow: \(machine.agent.node.map { "\($0.decision)" } ?? "")"
             }

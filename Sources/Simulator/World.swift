@@ -68,10 +68,11 @@ final class World {
     }
 
     private func settings(of id: MemberID, founders: Int?) -> NodeSettings {
-        let isElsewhere = options.secondRegion && id == World.names[options.members - 1]
+        let isLast = id == World.names[options.members - 1]
+        let isElsewhere = options.secondRegion && isLast
         let member = Member(
             id: id, instance: freshInstance(of: id), address: "\(id.name).herd",
-            region: isElsewhere ? "north" : "home")
+            region: isElsewhere ? "north" : "home", kind: options.witness && isLast ? .witness : .data)
         let seeds = World.names.prefix(options.members).map {
             PeerAddress(
                 member: nil, host: machine($0)?.settings.member.address ?? "\($0.name).herd", port: 5501)

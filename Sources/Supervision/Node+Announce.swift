@@ -179,6 +179,7 @@ extension Node {
     }
 
     private var checksPassing: Int {
+        if myRecord?.kind == .witness { return raft.leader == nil ? 2 : 3 }
         let isUp = postgresState == .primary || postgresState == .standby
         let hasRole = memberRole == .primary ? isOpen : (postgres?.streaming ?? false)
         return 1 + (isUp ? 1 : 0) + (isUp && hasRole ? 1 : 0)
@@ -194,6 +195,7 @@ extension Node {
     }
 
     var memberState: MemberState {
+        if myRecord?.kind == .witness { return stopping ? .stopped : .started }
         if foreignSystem != nil || postgres?.unusable != nil { return .failed }
         if stopping, !isAlive { return .stopped }
         switch data.state {

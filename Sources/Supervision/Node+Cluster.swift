@@ -97,10 +97,12 @@ extension Node {
         pressProposal(proposal)
     }
 
-    /// An even set is lost as soon as a smaller odd one, and has one more that can be lost.
+    /// An even set is lost as soon as a smaller odd one, and has one more that can be lost. Who could lead
+    /// has a vote before a witness.
     private func foundingVoters(of founders: [Member]) -> [MemberID] {
-        let able = founders.filter { $0.region == settings.primaryRegion }.map(\.id)
-        return able.count.isMultiple(of: 2) ? Array(able.dropLast()) : able
+        let able = founders.filter { $0.region == settings.primaryRegion }
+        let ordered = able.filter { !$0.neverLeads } + able.filter(\.neverLeads)
+        return (able.count.isMultiple(of: 2) ? ordered.dropLast() : ordered[...]).map(\.id)
     }
 
     /// How long the others leave a proposal to the founder who made it.

@@ -15,7 +15,10 @@ extension Service {
         let loaded = try directory.load(member: settings.member.id)
         for notice in loaded.notices { Log.warning(notice) }
         let site = configuration.postgresSite
-        do { try site.preflight() } catch { throw StartError(error.description) }
+        // A witness runs no Postgres and needs none.
+        if configuration.nodeKind == .data {
+            do { try site.preflight() } catch { throw StartError(error.description) }
+        }
         let nonce = SecureRandom.seed()
         let node = Node(
             settings: settings, durable: loaded.durable, promise: loaded.promise, sameBoot: loaded.sameBoot,

@@ -20,7 +20,10 @@ extension Configuration {
         let isRoot = geteuid() == 0
         var problems: [String] = []
         do throws(PreflightFailure) {
-            if isRoot { try postgresSite.checkPrograms() } else { try postgresSite.preflight() }
+            // A witness runs no Postgres.
+            if nodeKind == .data {
+                if isRoot { try postgresSite.checkPrograms() } else { try postgresSite.preflight() }
+            }
         } catch {
             problems.append(error.description)
         }

@@ -97,6 +97,25 @@ import Testing
         #expect(herd.violation == nil, "\(herd.traceTail)")
     }
 
+    @Test func twoNodesAndAWitnessSurviveTheLossOfEither() throws {
+        for lostIsPrimary in [true, false] {
+            let herd = Herd(3, lease: .seconds(2)) { $0.witness = true }
+            #expect(herd.run(within: .seconds(60)) { $0.isWhole } != nil, "\(herd.complaint ?? "")")
+            herd.run(for: .seconds(3))
+            #expect(voters(herd) == ["a", "b", "c"] && !herd.isPostgresAlive("c"))
+            let primary = try #require(herd.primary)
+            let other: MemberID = primary == "a" ? "b" : "a"
+            herd.crash(lostIsPrimary ? primary : other)
+            let left = lostIsPrimary ? other : primary
+            herd.run(for: .seconds(10))
+            #expect(herd.primary == left, "\(herd.complaint ?? "")")
+            herd.crash("c")
+            herd.run(for: .seconds(10))
+            #expect(herd.primary == nil, "one of three is no majority")
+            #expect(herd.violation == nil, "\(herd.traceTail)")
+        }
+    }
+
     @Test func aVoteTakenGoesToASpare() throws {
         let herd = whole(4)
         let primary = try #require(herd.primary)
