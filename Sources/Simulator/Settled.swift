@@ -19,6 +19,7 @@ enum Settled {
                 if machine.postgres.isAlive { return "\(machine.id) was removed and its Postgres runs" }
                 continue
             }
+            if machine.isRolledBack { return "\(machine.id) goes on with a state that was put back" }
             guard document.member(machine.id) != nil else { return "\(machine.id) is not a member" }
             if machine.settings.member.kind == .witness { continue }
             guard world.isFollowing(machine) else {

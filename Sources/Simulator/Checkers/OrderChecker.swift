@@ -14,7 +14,7 @@ struct OrderChecker: Checker {
         guard case .ordered(let machine, let order) = seen, let node = machine.agent.node else { return nil }
         switch order {
         case .follow(let upstream):
-            guard let document = node.document, document.hasOpenPrimary,
+            guard let document = node.committed, document.hasOpenPrimary,
                 document.primary?.member == upstream.member
             else { return "\(machine.id) follows \(upstream.member), which no committed document names" }
             return nil
@@ -23,12 +23,12 @@ struct OrderChecker: Checker {
             return copy(plan.source, .cloning, node, machine)
         case .rewind(let plan): return copy(plan.source, .rewinding, node, machine)
         case .initialize(let attempt, _):
-            guard node.document?.founding == Founding(attempt: attempt, member: machine.id),
-                node.document?.systemIdentifier == nil
+            guard node.committed?.founding == Founding(attempt: attempt, member: machine.id),
+                node.committed?.systemIdentifier == nil
             else { return "\(machine.id) makes a database that no committed document asks for" }
             return nil
         case .startPrimary:
-            guard node.document?.primary?.member == machine.id || node.document?.systemIdentifier != nil
+            guard node.committed?.primary?.member == machine.id || node.committed?.systemIdentifier != nil
             else {
                 return "\(machine.id) starts as primary and no committed document names it"
             }
@@ -38,7 +38,7 @@ struct OrderChecker: Checker {
     }
 
     private func promote(_ plan: PromotionPlan, _ node: Node, _ machine: Machine) -> String? {
-        guard let lineage = node.document?.currentLineage, lineage.timeline == plan.timeline,
+        guard let lineage = node.committed?.currentLineage, lineage.timeline == plan.timeline,
             lineage.status == .reserved, lineage.member == machine.id, lineage.epoch == node.term
         else { return "\(machine.id) promotes to timeline \(plan.timeline), which is not reserved for it" }
         return nil
@@ -47,7 +47,7 @@ struct OrderChecker: Checker {
     private func copy(
         _ source: Upstream, _ state: DataState, _ node: Node, _ machine: Machine
     ) -> String? {
-        guard let document = node.document, document.member(machine.id) != nil else {
+        guard let document = node.committed, document.member(machine.id) != nil else {
             return "\(machine.id) is \(state) and is no member"
         }
         guard machine.agent.durable.data.state == state else {
@@ -83,4 +83,9 @@ struct OrderChecker: Checker {
         }
         return nil
     }
+}
+
+extension Node {
+    /// What was committed as far as this member knows, read past whatever the node itself goes by.
+    fileprivate var committed: ClusterDocument? { hard.committed?.document }
 }
