@@ -55,17 +55,20 @@ extension Node {
             postgres?.unusable == nil, postgres?.isTorn != true
         else { return false }
         guard let position = postgres?.settled ?? postgres?.position else { return false }
-        return position.timeline == primary.timeline && unpromotable == nil && !mayHaveGoneBack(position)
+        return position.timeline == primary.timeline && unpromotable == nil && !mayHaveGoneBack
     }
 
     /// Whether the directory of the last primary may hold less than it once did: an older copy of it was put
     /// in its place, which looks like a crash. Where its log really ends only a frozen start tells.
     ///
     /// An agent that saw its Postgres write knows better, and starts it again at once.
-    private func mayHaveGoneBack(_ position: Position) -> Bool {
-        guard !wasPrimaryHere, let since = reign?.startedAt else { return false }
+    var mayHaveGoneBack: Bool {
+        guard !wasPrimaryHere, postgresState == .stopped,
+            let position = postgres?.settled ?? postgres?.position
+        else { return false }
+        // However long ago it was heard: nobody ever held what the primary had not written.
         return reports.contains { heard in
-            guard heard.member != me, heard.at >= since, heard.report.dataState == .valid,
+            guard heard.member != me, heard.report.dataState == .valid,
                 let theirs = heard.report.position, theirs.timeline == position.timeline
             else { return false }
             return theirs.lsn > position.lsn
@@ -81,7 +84,17 @@ extension Node {
         let accepted = raft.hard.accepted?.document.primary?.member
         guard raft.hasOwnCommit || (accepted != me && document.primary?.member != me) else { return false }
         if document.primary?.member == me, document.primary?.epoch == raft.term { return false }
+        if isGoingOn { return false }
         return postgres != nil && !mayResume && !canReopen
+    }
+
+    /// The proposal to go on as primary is on its way: what is heard meanwhile is judged once it is
+    /// committed.
+    private var isGoingOn: Bool {
+        guard let document = raft.hard.accepted?.document, let primary = document.primary else {
+            return false
+        }
+        return primary.member == me && primary.epoch == raft.term && document.hasOpenPrimary
     }
 
     /// Everyone may follow the primary on record, and a later leader has not frozen this member.

@@ -284,8 +284,9 @@ extension Node {
 
     /// Whether the Postgres of this primary can't be had back, and somebody else may do better.
     var mustLetGo: Bool {
-        guard let reign, work == nil, reign.restarts >= Node.restartLimit || postgres?.unusable != nil
-        else { return false }
+        guard let reign, work == nil else { return false }
+        if mayHaveGoneBack { return true }
+        guard reign.restarts >= Node.restartLimit || postgres?.unusable != nil else { return false }
         return restartCandidate != nil
     }
 
