@@ -41,15 +41,15 @@ extension Node {
     }
 
     private func failoverRecord(_ reign: Reign) -> NewEvent {
-        let detected = reign.postgresDiedAt ?? reign.lastHeard
-        var marks: [(String, Instant)] = [("elected", reign.startedAt)]
+        var marks = [("detected", reign.detectedAt), ("elected", reign.startedAt)]
         if let frozen = reign.majorityFrozenAt { marks.append(("frozen", frozen)) }
         if let promoted = reign.promotedAt, reign.promoted != nil { marks.append(("promoted", promoted)) }
         marks.append(("open", now))
-        var previous = min(detected, reign.startedAt)
+        // Postgres may have died under this very leader: what came before has no part in it.
+        var previous = reign.postgresDiedAt ?? reign.lastHeard
         var phases: [EventRecord.Phase] = []
-        for (name, instant) in marks {
-            let length = Double(max(.zero, instant - previous).nanoseconds) / 1_000_000
+        for (name, instant) in marks where instant >= previous {
+            let length = Double((instant - previous).nanoseconds) / 1_000_000
             phases.append(.init(name: name, milliseconds: length))
             previous = instant
         }

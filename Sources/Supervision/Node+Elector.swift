@@ -6,6 +6,7 @@ extension Node {
         // Who has forgotten what it said has no voice.
         guard rollback == nil else { return }
         for effect in raft.step(event, at: now) { carryOut(effect) }
+        if case .candidate = raft.role, campaignSince == nil { campaignSince = now }
     }
 
     private mutating func carryOut(_ effect: Raft<ClusterDocument>.Effect) {
@@ -48,7 +49,9 @@ extension Node {
     var clusterID: String? { (raft.hard.committed ?? raft.hard.accepted)?.document.clusterID }
 
     private mutating func beginReign(_ term: Term) {
-        reign = Reign(term: term, startedAt: now, lastHeard: lastLeaderWord)
+        reign = Reign(
+            term: term, startedAt: now, detectedAt: campaignSince ?? now, lastHeard: lastLeaderWord)
+        campaignSince = nil
         // What a leader repeats with each beat begins now: a failover must not wait for the next one.
         nextPulse = now
         handover = nil
@@ -61,6 +64,7 @@ extension Node {
         }
         if reason == .higherTerm { overthrownTerm = max(overthrownTerm, term) }
         reign = nil
+        lastLeaderWord = now
         handover = nil
         pendingJoins = []
         joinsRefused = []

@@ -84,6 +84,7 @@ extension Node {
         if let position = beacon.final { final = (beacon.term, position) }
         if case .consensus(.append) = envelope.body {
             lastLeaderWord = now
+            campaignSince = nil
             if let heard = self.beacon, heard.beacon.term == beacon.term,
                 heard.beacon.sequence > beacon.sequence
             {

@@ -79,6 +79,8 @@ public struct Node: Sendable {
     var beaconSequence: UInt64 = 0
     /// When a leader other than this member was last heard; the failure lies after it.
     var lastLeaderWord: Instant
+    /// Since when this member stands for election, after a leader's last word.
+    var campaignSince: Instant?
     var killAskedAt: Instant?
     var armAskedAt: Instant?
     var disarmAskedAt: Instant?

@@ -4,6 +4,8 @@ import Consensus
 struct Reign: Sendable {
     let term: Term
     let startedAt: Instant
+    /// When this member first stood for election: the failure was noticed.
+    let detectedAt: Instant
     /// When a leader was last heard before this one: the failure lies between.
     let lastHeard: Instant
     private(set) var answers: [(member: MemberID, answer: FreezeAnswer, at: Instant)] = []
@@ -24,9 +26,10 @@ struct Reign: Sendable {
     var resumed = false
     var lagReported = false
 
-    init(term: Term, startedAt: Instant, lastHeard: Instant) {
+    init(term: Term, startedAt: Instant, detectedAt: Instant, lastHeard: Instant) {
         self.term = term
         self.startedAt = startedAt
+        self.detectedAt = detectedAt
         self.lastHeard = lastHeard
     }
 

@@ -83,7 +83,7 @@ extension RealPostgres {
             let herd = try Arena.wholeHerd()
             let told = try herd.nodes[0].command("events")
             #expect(told.status == 0, "\(told.error)")
-            for word in ["elected", "frozen", "promoted", "open"] {
+            for word in ["detected", "elected", "frozen", "promoted", "open"] {
                 #expect(told.output.contains(word), "no '\(word)' in:\n\(told.output)")
             }
         }

@@ -17,7 +17,8 @@ enum EffectText {
         case .route(.primary(let epoch, let host, _, _)): "route: \(host), epoch \(epoch)"
         case .route(.hold(let reason)): "route: hold, \(reason)"
         case .answer(let request, let answer): "answer \(request): \(text(answer))"
-        case .record(let event): "event \(event.kind) (\(event.level.rawValue)): \(event.text)"
+        case .record(let event):
+            "event \(event.kind) (\(event.level.rawValue)): \(event.text)" + phases(of: event)
         case .exit: "exit"
         case .startOver(let data, let origin):
             "start over as a new instance of \(origin.cluster), data \(data.rawValue)"
@@ -96,6 +97,12 @@ enum EffectText {
     private static func text(_ goal: SlotGoal) -> String {
         let place = goal.reached.map { "to \($0)" } ?? "stays"
         return "\(goal.slot.dropFirst(10).prefix(1)) \(place)"
+    }
+
+    private static func phases(of event: EventRecord) -> String {
+        if event.phases.isEmpty { return "" }
+        let texts = event.phases.map { "\($0.name) \(Int($0.milliseconds)) ms" }
+        return " [\(texts.joined(separator: ", "))]"
     }
 
     /// The document in a line: what scripts change, and what rules look at.
