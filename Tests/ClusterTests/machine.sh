@@ -39,7 +39,7 @@ systemctl() {
 whole() {
     set +x
     for _ in $(seq 600); do
-        if [ "$(matriarch status | grep -c '3 total, 3 passing')" = 3 ]; then set -x; return 0; fi
+        if [ "$(matriarch status | grep -c '^pg[1-3] *started .* 3 total, 3 passing')" = 3 ]; then set -x; return 0; fi
         sleep 0.1
     done
     echo "not all of three members are in order:" >&2
