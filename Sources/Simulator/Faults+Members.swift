@@ -34,9 +34,16 @@ extension Faults {
             guard canBeSpared(victim) || world.newestCommitted?.document.voters.all == [victim.id] else {
                 return
             }
+            // Two who moved at once know no address of each other: that is for a person, and `peers`.
+            guard world.machines.allSatisfy(isWhereRecorded) else { return }
             moves += 1
             victim.move(to: "\(victim.id.name)\(moves).herd")
         }
+    }
+
+    private func isWhereRecorded(_ machine: Machine) -> Bool {
+        guard let record = world.newestCommitted?.document.member(machine.id) else { return true }
+        return record.address == machine.settings.member.address
     }
 
     /// Asks everybody until somebody has done it.

@@ -201,7 +201,9 @@ final class World {
     }
 
     func writersMayHaveChanged(_ machine: Machine) {
-        if !machine.postgres.mightAcknowledge, machine.hardware.isRunning, machine.guardian.process.isRunning
+        // While its guard allows a primary by a lease from before, the machine may start one again.
+        if !machine.postgres.mightAcknowledge, machine.hardware.isRunning,
+            machine.guardian.process.isRunning, !machine.guardian.allowsPrimary
         {
             machine.isExcused = false
         }

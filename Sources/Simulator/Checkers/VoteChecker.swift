@@ -7,7 +7,7 @@ struct VoteChecker: Checker {
     let name = "I19 votes and promises"
     let sights: [Sight] = [.message, .write, .step]
     private var newestReleased: Term = 0
-    private var registerAtBoot: [MemberID: (life: Int, lease: Duration?)] = [:]
+    private var registerAtBoot: [MemberID: (life: Int, instance: Instance, lease: Duration?)] = [:]
     /// The newest term in which each voted.
     private var voted: [MemberID: Term] = [:]
 
@@ -37,14 +37,17 @@ struct VoteChecker: Checker {
     private mutating func remember(_ machine: Machine) {
         let hard = machine.agent.durable.hard
         let leases = [hard.accepted, hard.committed].compactMap { $0?.document.lease }
-        registerAtBoot[machine.id] = (machine.hardware.life, leases.max())
+        registerAtBoot[machine.id] = (machine.hardware.life, machine.agent.durable.instance, leases.max())
     }
 
     private func judge(
         _ machine: Machine, for candidate: MemberID, _ term: Term, _ world: World
     ) -> String? {
         let now = machine.now
-        if candidate != machine.id, let lease = registerAtBoot[machine.id]?.lease,
+        // A new instance has promised nothing. The one before it lost its vote by a commit of voters who kept
+        // their promises, and among those is one of every lease that counted a promise of its.
+        if candidate != machine.id, let booted = registerAtBoot[machine.id], let lease = booted.lease,
+            booted.instance == machine.agent.durable.instance,
             now < SimulatedClock.firstInstant + Timings(lease: lease).promise
         {
             return "\(machine.id) votes for \(candidate) too soon after its boot"
