@@ -95,7 +95,8 @@ struct Marked {
     private let path: String
 
     init(_ node: HerdNode) throws {
-        path = node.dataDirectory + "/marked-by-a-test"
+        // A name of its own: a mark that an earlier test left on the primary would be copied along.
+        path = node.dataDirectory + "/marked-by-a-test-\(UInt64.random(in: 0 ... .max))"
         try Data().write(to: URL(filePath: path))
     }
 
