@@ -16,17 +16,45 @@ enum ConfigurationFile {
 
     /// Every line that holds a setting, and every line that cannot be read: one mistake does not hide the
     /// next.
-    static func parse(_ text: String) -> [Result<Line, Problem>] {
+    static func parse(_ bytes: [UInt8]) -> [Result<Line, Problem>] {
         var found: [Result<Line, Problem>] = []
-        let all = text.split(separator: "\n", omittingEmptySubsequences: false)
+        // Editors that mark a file as UTF-8 do so with these three bytes.
+        let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
+        let content = bytes.starts(with: mark) ? bytes.dropFirst(mark.count) : bytes[...]
+        let all = content.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
         for (index, raw) in all.enumerated() {
             do {
-                if let line = try parse(line: raw.trimmed, number: index + 1) { found.append(.success(line)) }
+                let line = try text(of: raw, number: index + 1).trimmed
+                if let line = try parse(line: line, number: index + 1) { found.append(.success(line)) }
             } catch {
                 found.append(.failure(error))
             }
         }
         return found
+    }
+
+    /// A line as text. Bytes that are no UTF-8 are refused, not replaced: with another letter in its name a
+    /// directory is another one. In comments anything goes.
+    private static func text(of line: ArraySlice<UInt8>, number: Int) throws(Problem) -> String {
+        if let text = String(validating: line, as: UTF8.self) { return text }
+        let blank = [UInt8(ascii: " "), UInt8(ascii: "\t")]
+        if line.first(where: { !blank.contains($0) }) == UInt8(ascii: "#") { return "" }
+        let place = firstInvalid(line)
+        let byte = String(line[line.startIndex + place], radix: 16, uppercase: true)
+        let shown = String(decoding: line.prefix(80), as: UTF8.self).trimmed
+        throw Problem(
+            number: number,
+            text: "'\(shown)' has the byte 0x\(byte) at column \(place + 1), which is not UTF-8; "
+                + "save the file as UTF-8")
+    }
+
+    /// How many bytes come before the first that is no UTF-8.
+    private static func firstInvalid(_ line: ArraySlice<UInt8>) -> Int {
+        var parser = Unicode.UTF8.ForwardParser()
+        var rest = line.makeIterator()
+        var place = 0
+        while case .valid(let scalar) = parser.parseScalar(from: &rest) { place += scalar.count }
+        return place
     }
 
     private static func parse(line: String, number: Int) throws(Problem) -> Line? {
@@ -61,7 +89,11 @@ enum ConfigurationFile {
         while let byte = rest.popFirst() {
             switch byte {
             case UInt8(ascii: "'") where rest.first != UInt8(ascii: "'"):
-                return (String(decoding: value, as: UTF8.self), String(decoding: rest, as: UTF8.self).trimmed)
+                guard let text = String(validating: value, as: UTF8.self) else {
+                    let advice = "write letters as they are instead of as \\ooo"
+                    throw Problem(number: number, text: "\(key): the value is not UTF-8; \(advice)")
+                }
+                return (text, String(decoding: rest, as: UTF8.self).trimmed)
             case UInt8(ascii: "'"):
                 value.append(rest.removeFirst())
             case UInt8(ascii: "\\"):

@@ -112,14 +112,14 @@ struct ConfigurationReader {
     }
 
     private mutating func readFile(_ path: String, mayBeMissing: Bool = false, depth: Int = 0) {
-        switch sources.files.text(path) {
-        case .success(let text):
-            for entry in ConfigurationFile.parse(text) {
+        switch sources.files.bytes(path) {
+        case .success(let bytes):
+            for entry in ConfigurationFile.parse(bytes) {
                 switch entry {
                 case .success(let line): take(line, of: path, depth: depth)
                 case .failure(let problem):
                     let origin = Origin.file(path: path, line: problem.number)
-                    errors.append(ConfigurationError(.syntax, at: origin, problem.text))
+                    errors.append(ConfigurationError(.syntax, at: origin, problem.text.withoutControls))
                 }
             }
         case .failure(.missing):
@@ -178,11 +178,23 @@ struct ConfigurationReader {
             return refuse(.unknownKey, key, value, origin, "no such setting\(advice)")
         }
         do {
+            try Self.checkText(value)
             try setting.take(value, &configuration)
             configuration.note(origin, of: key)
         } catch {
             brokenKeys.append(key)
-            refuse(error.code, key, value, origin, error.problem)
+            refuse(error.code, key, value.withoutControls, origin, error.problem)
+        }
+    }
+
+    /// What no setting may hold, wherever it comes from. Variables and flags arrive here with their bytes
+    /// that are no UTF-8 replaced already.
+    private static func checkText(_ value: String) throws(Refusal) {
+        if value.unicodeScalars.contains("\u{FFFD}") {
+            throw .bad("has bytes that are not UTF-8, or U+FFFD in their place; write it in UTF-8")
+        }
+        if value.unicodeScalars.contains(where: \.isControl) {
+            throw .bad("has a control character; there is no setting that may")
         }
     }
 
@@ -202,5 +214,16 @@ struct ConfigurationReader {
             let alone = configuration.peers.isEmpty ? "127.0.0.1" : ""
             configuration.nodeAddress = sources.machine.addresses.first ?? alone
         }
+    }
+}
+
+extension Unicode.Scalar {
+    fileprivate var isControl: Bool { value < 0x20 || (0x7F...0x9F).contains(value) }
+}
+
+extension String {
+    /// For messages: what a terminal would act on is replaced.
+    fileprivate var withoutControls: String {
+        String(String.UnicodeScalarView(unicodeScalars.map { $0.isControl ? "\u{FFFD}" : $0 }))
     }
 }

@@ -36,15 +36,16 @@ public struct ConfigurationFiles {
         case unreadable(String)
     }
 
-    public var text: (_ path: String) -> Result<String, Failure>
+    /// A whole file as it is on the disk: what of it is text is for the reader of settings to say.
+    public var bytes: (_ path: String) -> Result<[UInt8], Failure>
     /// The names in a directory, in any order.
     public var names: (_ directory: String) -> Result<[String], Failure>
 
     public init(
-        text: @escaping (_ path: String) -> Result<String, Failure>,
+        bytes: @escaping (_ path: String) -> Result<[UInt8], Failure>,
         names: @escaping (_ directory: String) -> Result<[String], Failure>
     ) {
-        self.text = text
+        self.bytes = bytes
         self.names = names
     }
 }

@@ -90,20 +90,37 @@ extension SettingKind where Value == String {
                     scalar.isASCII && (scalar.properties.isAlphabetic || ("0"..."9").contains(scalar))
                         || "-_.".unicodeScalars.contains(scalar)
                 }
-                guard !text.isEmpty, text.utf8.count <= 63, fits else {
+                guard !text.isEmpty, fits else {
                     throw .bad("is not a \(what); allowed are \(allowed)")
+                }
+                guard text.utf8.count <= 63 else {
+                    throw Refusal(
+                        code: .outOfRange,
+                        problem: "has \(text.utf8.count) characters; a \(what) has at most 63")
                 }
                 return text
             },
             print: { $0 })
     }
 
-    static var path: Self {
+    /// Postgres takes paths of up to 1023 bytes, and long names are made below a directory.
+    static var path: Self { path(atMost: 512, because: "files in it have long names too") }
+
+    /// The path of a unix socket has at most 107 bytes, and the longest name of one is `/.s.PGSQL.65535`.
+    static var socketDirectory: Self {
+        path(atMost: 92, because: "the path of a socket in it has at most 107 bytes")
+    }
+
+    private static func path(atMost limit: Int, because reason: String) -> Self {
         SettingKind(
             allowed: "an absolute path",
             parse: { (text) throws(Refusal) -> String in
                 guard text.hasPrefix("/") else { throw .bad("is not an absolute path; begin it with /") }
                 guard text.count > 1 else { throw .bad("is the root directory; name a directory of its own") }
+                guard text.utf8.count <= limit else {
+                    let problem = "is \(text.utf8.count) bytes long; at most \(limit), as \(reason)"
+                    throw Refusal(code: .outOfRange, problem: problem)
+                }
                 return text.hasSuffix("/") ? String(text.dropLast()) : text
             },
             print: { $0 })

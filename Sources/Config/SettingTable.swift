@@ -102,7 +102,7 @@ extension Setting {
                 reboots. Never restore it from a backup.
                 """),
         Setting(
-            "runtime_directory", \.runtimeDirectory, .path, in: .node, change: .restart,
+            "runtime_directory", \.runtimeDirectory, .socketDirectory, in: .node, change: .restart,
             help: "Sockets, and promises that hold until the next boot. On a tmpfs, as /run is."),
         Setting(
             "postgres_bin_directory", \.postgresBinDirectory, .path, in: .node, change: .restart,

@@ -1,4 +1,5 @@
 public import Config
+import Glibc
 import Platform
 
 /// What the settings' defaults depend on, read from this machine, the same for agent and command line.
@@ -13,20 +14,27 @@ public enum LocalMachine {
             postgresBinDirectories: binaries, environment: ChildProcess.ownEnvironment)
     }
 
+    /// Far more than any settings file holds.
+    private static let mostSettingsBytes = 1 << 20
+
     /// The reader's way to files.
     public static var files: ConfigurationFiles {
         ConfigurationFiles(
-            text: { path in
-                guard Files.exists(path) else { return .failure(.missing) }
-                do { return .success(try Files.readText(path)) } catch {
-                    return .failure(.unreadable("\(error)"))
+            bytes: { path in
+                looked { () throws(SystemError) in
+                    try Files.readAll(path, limit: mostSettingsBytes)
                 }
             },
-            names: { directory in
-                guard Files.exists(directory) else { return .failure(.missing) }
-                do { return .success(try Files.list(directory)) } catch {
-                    return .failure(.unreadable("\(error)"))
-                }
-            })
+            names: { directory in looked { () throws(SystemError) in try Files.list(directory) } })
+    }
+
+    /// Only what the system says is not there is missing: a file that may not be looked at is no reason to
+    /// go on without it.
+    private static func looked<Found>(
+        _ look: () throws(SystemError) -> Found
+    ) -> Result<Found, ConfigurationFiles.Failure> {
+        do { return .success(try look()) } catch {
+            return .failure(error.code == ENOENT ? .missing : .unreadable("\(error)"))
+        }
     }
 }

@@ -103,13 +103,23 @@ struct ManagedSettings {
     /// Puts our line at the end of postgresql.conf, where it wins over all before it.
     private func include() throws(SystemError) -> Bool {
         let path = site.data("postgresql.conf")
-        let old = try Files.readText(path)
-        var lines = old.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
-        while lines.last == "" { lines.removeLast() }
-        if lines.last == Self.includeLine { return false }
-        lines.removeAll { $0 == Self.includeLine }
-        lines.append(Self.includeLine)
-        return try Files.replaceIfDifferent(path, lines.joined(separator: "\n") + "\n")
+        let ours = Array(Self.includeLine.utf8)
+        var lines = try Self.lines(of: path)
+        while lines.last?.isEmpty == true { lines.removeLast() }
+        if lines.last == ours[...] { return false }
+        lines.removeAll { $0 == ours[...] }
+        lines.append(ours[...])
+        try Files.replaceDurably(path, Array(lines.joined(separator: [Self.newline])) + [Self.newline])
+        return true
+    }
+
+    private static let newline = UInt8(ascii: "\n")
+    /// Of a file of Postgres's settings; far above what people write.
+    private static let mostBytes = 16 << 20
+
+    /// The lines of somebody else's file, as bytes: what is no UTF-8 in it goes back as it came.
+    private static func lines(of path: String) throws(SystemError) -> [ArraySlice<UInt8>] {
+        try Files.readAll(path, limit: mostBytes).split(separator: newline, omittingEmptySubsequences: false)
     }
 
     /// Removes managed keys from postgresql.auto.conf, which would win over our file. For a stopped Postgres.
@@ -119,18 +129,20 @@ struct ManagedSettings {
         let path = site.data("postgresql.auto.conf")
         guard Files.exists(path) else { return [] }
         var removed: [String] = []
-        let lines = try Files.readText(path).split(separator: "\n", omittingEmptySubsequences: false)
-        let kept = lines.filter { line in
+        let kept = try Self.lines(of: path).filter { line in
             guard let key = Self.key(ofLine: line), Self.managedKeys.contains(key) else { return true }
             removed.append(key)
             return false
         }
-        if !removed.isEmpty { try Files.replaceDurably(path, Array(kept.joined(separator: "\n").utf8)) }
+        if !removed.isEmpty {
+            try Files.replaceDurably(path, Array(kept.joined(separator: [Self.newline])))
+        }
         return removed
     }
 
-    static func key(ofLine line: Substring) -> String? {
-        let key = line.drop { $0 == " " || $0 == "\t" }.prefix { $0.isLetter || $0 == "_" || $0 == "." }
+    private static func key(ofLine line: ArraySlice<UInt8>) -> String? {
+        let text = String(decoding: line, as: UTF8.self)
+        let key = text.drop { $0 == " " || $0 == "\t" }.prefix { $0.isLetter || $0 == "_" || $0 == "." }
         return key.isEmpty ? nil : key.lowercased()
     }
 }

@@ -67,19 +67,34 @@ public struct Member: Hashable, Codable, Sendable {
     }
 
     /// The name under which a *valid* standby's walreceiver reports, and nothing else ever does.
-    public var synchronousName: String { "matriarch:\(id.name):\(incarnation)" }
+    public var synchronousName: String { "matriarch:\(Member.shortName(of: id)):\(incarnation)" }
     /// The name for everything else that reads WAL on the member's behalf.
-    public var joiningName: String { "matriarch-join:\(id.name)" }
+    public var joiningName: String { "matriarch-join:\(Member.shortName(of: id))" }
     /// The physical slot that siblings keep for it.
     public var slotName: String { Member.slotName(for: id) }
 
     /// Slot names allow lower-case letters, digits and underscores only, at most 63; a hash keeps names apart
     /// that differ only in what had to be replaced.
     public static func slotName(for id: MemberID) -> String {
+        let safe = id.name.lowercased().map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "_" }
+        return "matriarch_" + String(safe.prefix(40)) + "_" + hash(of: id)
+    }
+
+    /// Postgres cuts an application_name at 63 bytes: without the end of a long name, two members would be
+    /// one, and an incarnation would be no other than the one before.
+    static let longestShownName = 40
+
+    private static func shortName(of id: MemberID) -> String {
+        guard id.name.utf8.count > longestShownName else { return id.name }
+        let safe = id.name.map { $0.isASCII ? $0 : "_" }
+        return String(safe.prefix(longestShownName - 9)) + "~" + hash(of: id)
+    }
+
+    /// FNV-1a: tells names apart whose beginnings are the same.
+    private static func hash(of id: MemberID) -> String {
         var hash: UInt32 = 2_166_136_261
         for byte in id.name.utf8 { hash = (hash ^ UInt32(byte)) &* 16_777_619 }
-        let safe = id.name.lowercased().map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "_" }
-        return "matriarch_" + String(safe.prefix(40)) + "_" + String(hash, radix: 16)
+        return String(hash, radix: 16)
     }
 }
 

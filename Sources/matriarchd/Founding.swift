@@ -48,9 +48,12 @@ extension Configuration {
     private func password(_ given: Secret?, _ file: String?, _ key: String) throws -> String {
         if let given { return given.text }
         guard let file, Files.exists(file) else { return SecureRandom.password() }
-        let text: String
-        do { text = try Files.readText(file, limit: 4096) } catch {
+        let bytes: [UInt8]
+        do { bytes = try Files.readAll(file, limit: 4096) } catch {
             throw StartError("\(key) = '\(file)': \(error): this user must be able to read it")
+        }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw StartError("\(key) = '\(file)': it is not UTF-8: save the file as UTF-8")
         }
         let line = text.split(whereSeparator: \.isNewline).first.map(String.init) ?? ""
         guard !line.isEmpty else {

@@ -46,6 +46,13 @@ extension BadInput {
                 what: "what is not built yet", changes: ["synchronous_mode": "quorum"],
                 words: ["synchronous_mode", "quorum", "not built"]),
             Case(
+                what: "a name beyond the limit", changes: ["node_name": String(repeating: "n", count: 64)],
+                words: ["matriarch.conf", "node_name", "64 characters", "at most 63"]),
+            Case(
+                what: "no room for a socket's path",
+                changes: ["runtime_directory": "/tmp/" + String(repeating: "r", count: 100)],
+                words: ["runtime_directory", "105 bytes", "at most 92"]),
+            Case(
                 what: "no Postgres binaries", changes: ["postgres_bin_directory": "/nowhere/bin"],
                 words: ["/nowhere/bin"]),
             Case(
@@ -60,6 +67,21 @@ extension BadInput {
             let (exit, words) = try lone.refusal()
             #expect(exit == .status(configurationExit))
             for word in bad.words { #expect(words.contains(word), "no '\(word)' in: \(words)") }
+            #expect(lone.node.processes.isEmpty, "something was started all the same")
+            try lone.herd.destroy()
+        }
+
+        @Test("Bytes that are not UTF-8 in the settings file: refused with 78, the line and the byte")
+        func notUTF8() throws {
+            let lone = try LoneNode()
+            let path = lone.node.configurationPath
+            _ = try Files.append(path, Array("state_directory = '/tmp/caf".utf8) + [0xE9, 0x27, 0x0A])
+            let line = try Files.readText(path).split(separator: "\n").count
+            let (exit, words) = try lone.refusal()
+            #expect(exit == .status(configurationExit))
+            for word in ["matriarch.conf:\(line)", "0xE9", "UTF-8"] {
+                #expect(words.contains(word), "\(words)")
+            }
             #expect(lone.node.processes.isEmpty, "something was started all the same")
             try lone.herd.destroy()
         }

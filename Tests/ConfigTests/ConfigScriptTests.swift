@@ -60,9 +60,9 @@ private struct ConfigurationWorld {
     private func sources() throws(ConfigurationError) -> ConfigurationSources {
         let arguments = try AgentArguments(flags)
         let access = ConfigurationFiles(
-            text: { path in
+            bytes: { path in
                 if path.hasSuffix("secret.conf") { return .failure(.unreadable("Permission denied")) }
-                return files[path].map { .success($0) } ?? .failure(.missing)
+                return files[path].map { .success(Self.bytes($0)) } ?? .failure(.missing)
             },
             names: { directory in
                 let inside = files.keys.filter { $0.hasPrefix(directory + "/") }
@@ -71,6 +71,18 @@ private struct ConfigurationWorld {
             })
         return ConfigurationSources(
             machine: machine, files: access, path: arguments.path, flags: arguments.flags)
+    }
+
+    /// Scripts are UTF-8 themselves: `<E9>` stands for that byte.
+    private static func bytes(_ text: String) -> [UInt8] {
+        var bytes: [UInt8] = []
+        var rest = text[...]
+        while let mark = rest.firstMatch(of: #/<([0-9A-F]{2})>/#) {
+            bytes += rest[..<mark.range.lowerBound].utf8
+            bytes.append(UInt8(mark.1, radix: 16) ?? 0)
+            rest = rest[mark.range.upperBound...]
+        }
+        return bytes + rest.utf8
     }
 
     private func outcome() -> ConfigurationOutcome {

@@ -11,7 +11,8 @@ import Testing
     }
 
     private func sources(_ text: String) -> ConfigurationSources {
-        let files = ConfigurationFiles(text: { _ in .success(text) }, names: { _ in .failure(.missing) })
+        let files = ConfigurationFiles(
+            bytes: { _ in .success(Array(text.utf8)) }, names: { _ in .failure(.missing) })
         return ConfigurationSources(machine: machine(), files: files)
     }
 
@@ -76,7 +77,7 @@ import Testing
     @Test func aPasswordDoesNotShowItself() {
         var machine = machine()
         machine.environment["OPERATOR_PASSWORD"] = "hunter2"
-        let files = ConfigurationFiles(text: { _ in .failure(.missing) }, names: { _ in .failure(.missing) })
+        let files = ConfigurationFiles(bytes: { _ in .failure(.missing) }, names: { _ in .failure(.missing) })
         guard case .ok(let configuration, _) = Configuration.read(.init(machine: machine, files: files))
         else {
             Issue.record("refused")

@@ -16,7 +16,9 @@ import Testing
                 try a.perform(.initialize(attempt: 1, Instance.credentials))
                 let own = try Files.readText(a.site.data("postgresql.conf"))
                 let mine = own + "work_mem = '7MB'\nwal_sender_timeout = '77s'\nwal_level = 'minimal'\n"
-                try Files.replaceDurably(a.site.data("postgresql.conf"), Array(mine.utf8))
+                // Somebody wrote a comment in Latin-1.
+                let latin = Array("# caf".utf8) + [0xE9, 0x0A]
+                try Files.replaceDurably(a.site.data("postgresql.conf"), latin + mine.utf8)
                 let automatic =
                     "# comment\nwal_level = 'logical'\nmaintenance_work_mem = '17MB'\nport = '1'\n"
                 try Files.replaceDurably(a.site.data("postgresql.auto.conf"), Array(automatic.utf8))
@@ -27,6 +29,8 @@ import Testing
                 #expect(try a.sql("show work_mem") == "7MB")
                 #expect(try a.sql("show maintenance_work_mem") == "17MB")
                 #expect(try a.sql("show data_checksums") == "on")
+                let whole = try Files.readAll(a.site.data("postgresql.conf"), limit: 1 << 20)
+                #expect(whole.starts(with: latin))
                 let left = try Files.readText(a.site.data("postgresql.auto.conf"))
                 #expect(left == "# comment\nmaintenance_work_mem = '17MB'\n")
 

@@ -82,6 +82,19 @@ import Testing
         }
     }
 
+    /// Postgres cuts what is longer than 63 bytes, and would see one member where there are two.
+    @Test func applicationNamesAreWholeAndTellMembersApart() {
+        let members = Self.names.map { name in
+            var member = Founders.member("b")
+            member.id = MemberID(name)
+            member.incarnation = 1_000_000
+            return member
+        }
+        let names = members.flatMap { [$0.synchronousName, $0.joiningName] }
+        #expect(Set(names).count == names.count)
+        #expect(names.allSatisfy { $0.utf8.count <= 63 })
+    }
+
     /// Only a valid standby's walreceiver may bear the name that commits may count on.
     @Test func theSynchronousNameIsThatOfOneIncarnation() {
         var member = Founders.member("b")
