@@ -45,12 +45,25 @@ public struct Footprint: Sendable {
         return user + system
     }
 
-    private static func proportionalBytes(_ process: Processes.Entry) throws -> Int {
+    /// Its memory now, shared pages counted by their share.
+    public static func proportionalBytes(_ process: Processes.Entry) throws -> Int {
         let text = readText("/proc/\(process.pid)/smaps_rollup") ?? ""
         let line = text.split(whereSeparator: \.isNewline).first { $0.hasPrefix("Pss:") }
         guard let kilobytes = line?.split(separator: " ").dropFirst().first.flatMap({ Int($0) }) else {
             throw LabError("the memory of \(Processes.describe(process)) cannot be read")
         }
         return kilobytes * 1024
+    }
+}
+
+extension Processes {
+    /// How many descriptors a process has open.
+    ///
+    /// - Throws: when it has ended or may not be looked at.
+    public static func descriptors(of process: Entry) throws -> Int {
+        let directory = "/proc/\(process.pid)/fd"
+        do { return try Files.list(directory).count } catch {
+            throw LabError("\(directory): \(error)")
+        }
     }
 }

@@ -48,12 +48,18 @@ public enum RefusalReason: Hashable, Sendable, CustomStringConvertible {
         case .otherName(let expected, let found):
             "'\(found)' answers where '\(expected)' should; is the address right?"
         case .otherVersions(let theirs, let ours):
-            "it speaks peer protocol \(spoken(theirs)), we \(spoken(ours)); upgrade one version at a time"
+            "it speaks peer protocol \(spoken(theirs)), this node \(spoken(ours)): upgrade matriarchd "
+                + (theirs.upperBound < ours.lowerBound ? "there" : "on this node") + ", one version at a time"
         case .malformed(let what): "it sent what no agent sends: \(what)"
         case .tooManyLinks(let limit): "there are \(limit) incoming links already"
         case .refusedByPeer(let text): "it refused us: \(text)"
         }
     }
+}
+
+extension RefusalReason {
+    /// Whether it does not mend itself, and a cluster that worked may be losing a member by it.
+    public var callsForAPerson: Bool { if case .otherVersions = self { true } else { false } }
 }
 
 private func spoken(_ versions: ClosedRange<UInt8>) -> String {
@@ -117,7 +123,8 @@ enum Farewell {
         case .ownName(let name, _): "I am '\(name)' myself; node_name must be unique in a cluster"
         case .otherName(let expected, let found): "you are '\(found)'; I was looking for '\(expected)'"
         case .otherVersions(let theirs, let ours):
-            "you speak peer protocol \(spoken(theirs)), I \(spoken(ours))"
+            "you speak peer protocol \(spoken(theirs)), I \(spoken(ours)): upgrade matriarchd "
+                + (theirs.upperBound < ours.lowerBound ? "on your node" : "on mine")
         case .tooManyLinks(let limit): "I have \(limit) incoming links already"
         case .malformed(let what): "you sent \(what)"
         case .otherSecret, .secretRefused, .noSecret, .refusedByPeer: "\(reason)"

@@ -31,13 +31,17 @@ public struct PeerLimits: Equatable, Sendable {
     public var strangersPerAddress = 8
     /// Connections that are taken in a second, from whomever. More wait, so that whoever floods the port
     /// does not keep the loop from its other duties.
-    public var acceptsPerSecond = 200
+    public var acceptsPerSecond = 2000
+    /// Connections of a second that get a handshake, which costs a hundred times as much: so many from
+    /// addresses that we dial ourselves, and so many from all others. The rest is closed at once, so that
+    /// nobody waits behind a flood.
+    public var greetingsPerSecond = 200
     /// Incoming links that have. Beyond it new ones are refused.
     public var guests = 64
     /// Addresses of one group.
     public var groupAddresses = 16
 
-    /// One refusal per address and reason is logged in this time.
+    /// One refusal per address and reason is told in this time, and a limited number of all.
     public var refusalLog: Duration = .seconds(60)
 
     public init() {}

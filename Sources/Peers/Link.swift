@@ -158,8 +158,12 @@ final class Link {
     }
 
     private func greet(_ frame: Frame) {
-        guard frame.kind == .hello, frame.version == Frame.greetingVersion else {
+        guard frame.kind == .hello else {
             return refuse(.malformed("a frame of kind \(frame.kind) before its hello"))
+        }
+        guard frame.version == Frame.greetingVersion else {
+            let known = Frame.greetingVersion
+            return refuse(.malformed("a hello in version \(frame.version); only \(known) is known here"))
         }
         let hello: Hello
         do {
@@ -217,7 +221,9 @@ final class Link {
         guard case .open(let peer) = phase else { return greet(frame) }
         guard frame.kind == .message, frame.version == peer.version else {
             return refuse(
-                .malformed("a frame of kind \(frame.kind), version \(frame.version), after its hello"))
+                .malformed(
+                    "a frame of kind \(frame.kind), version \(frame.version), after its hello; agreed on "
+                        + "were messages in version \(peer.version)"))
         }
         owner.received(frame.payload, on: self, from: peer)
     }

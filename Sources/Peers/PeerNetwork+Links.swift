@@ -180,11 +180,7 @@ extension PeerNetwork: LinkOwner {
 
     private func tellRefusal(_ reason: RefusalReason, at address: String) {
         let host = SocketAddress(address)?.host ?? address
-        if let heldBack = refusals.admits(reason, from: host, at: BootClock.now()) {
-            var fields = [("address", address), ("reason", "\(reason)")]
-            if heldBack > 0 { fields.append(("held_back", "\(heldBack)")) }
-            Log.warning("peer refused", fields)
-        }
-        delegate?.refused(reason, address: address)
+        let heldBack = refusals.admits(reason, from: host, at: BootClock.now())
+        delegate?.refused(reason, address: address, heldBack: heldBack)
     }
 }

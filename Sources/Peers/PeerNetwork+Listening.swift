@@ -11,7 +11,7 @@ struct Stranger {
 
 extension PeerNetwork {
     /// Connections that are taken per readiness of a listener; more wait for the next round of the loop.
-    private static let acceptsPerTurn = 16
+    private static let acceptsPerTurn = 64
     /// How long a listener rests when the process is out of descriptors or memory, or the port is flooded.
     private static let acceptPause: Duration = .milliseconds(100)
 
@@ -94,6 +94,10 @@ extension PeerNetwork {
 
     private func welcome(_ socket: Int32, from address: SocketAddress?) {
         let host = address?.host ?? "?"
+        guard mayGreet(host) else {
+            Glibc.close(socket)
+            return
+        }
         makeRoom(for: host)
         lastConnection += 1
         let connection = ConnectionID(lastConnection)
@@ -104,15 +108,29 @@ extension PeerNetwork {
         link.advance(into: readBuffer)
     }
 
+    /// A flood from anywhere must not use up what peers need to come back: whoever is at an address that
+    /// we dial ourselves is counted apart.
+    private func mayGreet(_ host: String) -> Bool {
+        let now = BootClock.now()
+        return isDialled(host)
+            ? greetingsOfPeers.admits(limits.greetingsPerSecond, at: now)
+            : greetings.admits(limits.greetingsPerSecond, at: now)
+    }
+
+    private func isDialled(_ host: String) -> Bool {
+        dialers.values.contains { $0.addresses.contains { $0.host == host } }
+    }
+
     /// An honest stranger is done in milliseconds, so the one that has stood there longest is the one to
-    /// send away.
+    /// send away; but before those at addresses of peers any other.
     private func makeRoom(for host: String) {
         let sameHost = strangers.filter { $0.host == host }
         if sameHost.count >= limits.strangersPerAddress {
             sameHost.first?.link.end(.lost("made room for a newer connection from its address"))
         }
         if strangers.count >= limits.strangers {
-            strangers.first?.link.end(.lost("made room for a newer connection"))
+            let oldest = strangers.first { !isDialled($0.host) } ?? strangers.first
+            oldest?.link.end(.lost("made room for a newer connection"))
         }
     }
 }

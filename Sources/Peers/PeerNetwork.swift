@@ -9,8 +9,11 @@ public protocol PeerNetworkDelegate: AnyObject {
     /// told, and `disconnected` only for the last.
     func connected(_ peer: PeerIdentity, via: Via)
     func disconnected(_ peer: PeerIdentity, via: Via)
-    /// Also logged. `address` is where the refused one is, or was dialled.
-    func refused(_ reason: RefusalReason, address: String)
+    /// `address` is where the refused one is, or was dialled.
+    ///
+    /// - Parameter heldBack: nil when people have been told of one like it a moment ago; else how many were
+    ///   not told since the last that was.
+    func refused(_ reason: RefusalReason, address: String, heldBack: UInt64?)
 }
 
 /// The authenticated, encrypted links of this agent to all others (peers: The links).
@@ -37,6 +40,9 @@ public final class PeerNetwork {
     var guests: [ConnectionID: Link] = [:]
     var lastConnection: UInt64 = 0
     var accepts = RateLimit()
+    /// Handshakes begun with strangers: at addresses of peers, and at all others.
+    var greetingsOfPeers = RateLimit()
+    var greetings = RateLimit()
 
     /// By what was asked for; a group's addresses have dialers of their own.
     var dialers: [Endpoint: Dialer] = [:]

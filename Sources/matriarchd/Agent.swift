@@ -30,6 +30,8 @@ final class Agent {
     private var timer: TimerID?
     private var answers: [RequestID: (CommandAnswer) -> Void] = [:]
     private var nextRequest: RequestID = 1
+    /// Peers whose messages can't be read, and when people were told.
+    private var misunderstood: [String: Instant] = [:]
     private(set) var exitCode: Int32?
     var onExit: (() -> Void)?
     var onStartOver: (() -> Void)?
@@ -92,10 +94,7 @@ final class Agent {
     private func reportDifferences() {
         guard let document = node.document else { return }
         for text in differences.news(document) {
-            journal.append(
-                EventRecord(
-                    at: Agent.now(), term: node.term, member: node.settings.member.id,
-                    kind: "setting-differs", level: .warning, text: text))
+            tell("setting-differs", .warning, text)
         }
     }
 
@@ -219,8 +218,7 @@ extension Agent: PeerNetworkDelegate {
     func received(_ frame: [UInt8], from peer: PeerIdentity, via: Via) {
         let envelope: Envelope
         do { envelope = try EnvelopeCodec.decode(frame) } catch {
-            Log.warning("a message of \(peer.name) is not understood: \(error)")
-            return
+            return tellMisunderstood(peer, error)
         }
         let sender = Sender(member: MemberID(peer.name), instance: peer.instance, nonce: peer.nonce)
         var channel: Channel?
@@ -240,10 +238,32 @@ extension Agent: PeerNetworkDelegate {
         Log.debug("link to \(peer.name) has ended", [("via", "\(via)")])
     }
 
-    func refused(_ reason: RefusalReason, address: String) {
+    func refused(_ reason: RefusalReason, address: String, heldBack: UInt64?) {
+        guard let heldBack else { return }
+        let more = heldBack > 0 ? " (and \(heldBack) others since the last such line)" : ""
+        tell(
+            "peer-refused", reason.callsForAPerson ? .alarm : .warning,
+            "no link with \(address): \(reason)\(more)")
+    }
+
+    /// Agents say the same many times a second: once in a while for each peer is enough.
+    private func tellMisunderstood(_ peer: PeerIdentity, _ error: EnvelopeError) {
+        let now = Agent.now()
+        if let last = misunderstood[peer.name], now - last < Agent.complaintInterval { return }
+        if misunderstood.count >= network.limits.guests { misunderstood = [:] }
+        misunderstood[peer.name] = now
+        tell(
+            "not-understood", .alarm,
+            "\(peer.name), whose matriarchd is \(peer.agentVersion), sent \(error); matriarchd is "
+                + "\(Program.version) here: upgrade the older of the two")
+    }
+
+    private static let complaintInterval: Duration = .seconds(60)
+
+    private func tell(_ kind: String, _ level: EventRecord.Level, _ text: String) {
         journal.append(
             EventRecord(
-                at: Agent.now(), term: node.term, member: node.settings.member.id, kind: "peer-refused",
-                level: .warning, text: "\(address) was refused: \(reason)"))
+                at: Agent.now(), term: node.term, member: node.settings.member.id, kind: kind, level: level,
+                text: text))
     }
 }

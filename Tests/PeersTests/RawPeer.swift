@@ -20,11 +20,11 @@ final class RawPeer {
         }
     }
 
-    /// Takes over a connection that an agent made.
-    init(accepted socket: Int32, secret: ClusterSecret? = nil) throws {
+    /// Takes over a connection: one that an agent made, or one of our own that needed care.
+    init(accepted socket: Int32, dialling: Bool = false, secret: ClusterSecret? = nil) throws {
         self.socket = socket
         if let secret {
-            channel = try TLSChannel(context: TLSContext(secret: secret), socket: socket, dials: false)
+            channel = try TLSChannel(context: TLSContext(secret: secret), socket: socket, dials: dialling)
         }
     }
 

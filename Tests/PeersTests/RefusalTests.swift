@@ -46,11 +46,17 @@ import Testing
         let new = try Station(stage, "new", secret: secret, versions: 2...3)
         let newest = try Station(stage, "newest", secret: secret, versions: 3...4)
         old.network.setPeers([new.target(), newest.target()])
-        stage.runUntil("the neighbours are linked") { old.reaches("new") && !newest.refused.isEmpty }
+        stage.runUntil("the neighbours are linked, the third is refused") {
+            old.reaches("new") && !newest.refused.isEmpty && !old.refused.isEmpty
+        }
         #expect(old.network.reachable.map(\.version) == [2])
         old.network.send([1], to: .name("new"))
         stage.runUntil("they understand each other") { new.requests(from: "old") == [[1]] }
         #expect(newest.refused.first == .otherVersions(theirs: 1...2, ours: 3...4))
+        #expect(newest.refused.first.map { "\($0)".contains("upgrade matriarchd there") } == true)
+        #expect(old.refused.first == .otherVersions(theirs: 3...4, ours: 1...2))
+        #expect(old.refused.first.map { "\($0)".contains("upgrade matriarchd on this node") } == true)
+        #expect(old.refused.first?.callsForAPerson == true)
         #expect(!old.reaches("newest"))
     }
 
@@ -134,12 +140,19 @@ import Testing
             (message.encoded, "before its hello"),
             (Frame(version: 0, kind: .hello, payload: [1, 0, 9]).encoded, "ends within a field"),
             (Frame(version: 0, kind: .hello, payload: []).encoded, "without cluster name"),
-            (Frame(version: 7, kind: .hello, payload: [1]).encoded, "before its hello"),
+            (Frame(version: 7, kind: .hello, payload: [1]).encoded, "hello in version 7; only 0 is known"),
         ]
         for (bytes, why) in early { try expectSentAway(bytes, afterHello: false, by: one, why: why) }
         let late: [([UInt8], String)] = [
             ([0, 4, 0, 1, 1, 3], "262145 bytes"), (hello("again"), "kind hello"),
-            (Frame(version: 2, kind: .message, payload: [1]).encoded, "version 2"),
+            (
+                Frame(version: 2, kind: .message, payload: [1]).encoded,
+                "version 2, after its hello; agreed on were messages in version 1"
+            ),
+            (
+                Frame(version: 0, kind: .message, payload: [1]).encoded,
+                "version 0, after its hello; agreed on were messages in version 1"
+            ),
             (
                 Frame(version: 0, kind: .refusal, payload: Array("no\u{1B}[2J".utf8)).encoded,
                 "it refused us: no[2J"
@@ -223,6 +236,41 @@ import Testing
         stage.runUntil("all are taken in the end") { one.network.lastConnection - before == crowd.count }
     }
 
+    @Test func `beyond its share a flood is closed at once, and a peer gets in all the same`() throws {
+        var limits = PeerLimits()
+        limits.greetingsPerSecond = 5
+        limits.strangers = 4
+        let one = try station("pg1", limits)
+        // Peers are at another address than the crowd.
+        let two = try Station(stage, "pg2", secret: secret, host: "127.0.0.2")
+        one.network.setPeers([two.target(host: "127.0.0.2")])
+        stage.runUntil("pg1 has its link") { one.reaches("pg2") }
+        let crowd = try (0..<60).map { _ in try RawPeer(to: one.port) }
+        stage.runUntil("most are closed") { crowd.count { $0.hasBeenSentAway } >= 50 }
+        #expect(one.network.counts.strangers <= 4)
+
+        let address = try #require(SocketAddress(host: "127.0.0.1", port: one.port))
+        let source = try #require(SocketAddress(host: "127.0.0.2", port: 0))
+        let socket = try Sockets.connect(to: address, from: source)
+        let peer = try RawPeer(accepted: socket, dialling: true, secret: secret)
+        stage.runUntil("the secret is proven") { peer.secure() }
+        let more = try (0..<60).map { _ in try RawPeer(to: one.port) }
+        peer.say(hello("pg2"))
+        stage.runUntil("it is let in beside the crowd") { one.network.counts.incoming == 1 }
+        stage.runUntil("most are closed again") { more.count { $0.hasBeenSentAway } >= 50 }
+    }
+
+    @Test func `a crowd of refused ones is told a few times only`() throws {
+        let one = try station("pg1")
+        for _ in 0..<20 {
+            let raw = try RawPeer(to: one.port)
+            raw.say(Array("GET / HTTP/1.1\r\n\r\n".utf8))
+            stage.runUntil("it is sent away") { raw.hasBeenSentAway }
+        }
+        #expect(one.refused.count == 20)
+        #expect(one.toldRefusals == 1)
+    }
+
     @Test func `guests are bounded`() throws {
         var limits = PeerLimits()
         limits.guests = 2
@@ -245,8 +293,8 @@ import Testing
         #expect(log.admits(.otherSecret, from: "10.0.0.2", at: 1) == 0)
         #expect(log.admits(.otherSecret, from: "10.0.0.1", at: 60_000_000_000) == 0)
         let crowd = (0..<1000).count {
-            log.admits(.otherSecret, from: "host \($0)", at: 100_000_000_000) != nil
+            log.admits(.otherSecret, from: "host \($0)", at: 200_000_000_000) != nil
         }
-        #expect(crowd == RefusalLog.maxPerSecond)
+        #expect(crowd == RefusalLog.maxPerInterval)
     }
 }

@@ -48,6 +48,8 @@ final class Station: PeerNetworkDelegate {
     private(set) var connected: [PeerIdentity] = []
     private(set) var disconnected: [PeerIdentity] = []
     private(set) var refused: [RefusalReason] = []
+    /// Those that people would hear of.
+    private(set) var toldRefusals = 0
     /// Called for each request; an answer is sent back.
     var answers: (([UInt8]) -> [UInt8]?)?
     var onAnswer: (() -> Void)?
@@ -99,5 +101,8 @@ final class Station: PeerNetworkDelegate {
     func disconnected(_ peer: PeerIdentity, via: Via) {
         if case .outgoing = via { disconnected.append(peer) }
     }
-    func refused(_ reason: RefusalReason, address: String) { refused.append(reason) }
+    func refused(_ reason: RefusalReason, address: String, heldBack: UInt64?) {
+        refused.append(reason)
+        if heldBack != nil { toldRefusals += 1 }
+    }
 }
