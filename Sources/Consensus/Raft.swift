@@ -184,7 +184,7 @@ public struct Raft<Document: RegisterDocument>: Sendable {
 // MARK: what others may ask
 
 extension Raft {
-    public var term: Term { hard.term }
+    @inlinable public var term: Term { hard.term }
     /// Started without the promises of its former life: until they are surely over, neither votes nor
     /// campaigns.
     public var isBootWaiting: Bool { bootWaitEnd > now }
@@ -199,7 +199,7 @@ extension Raft {
         }
     }
 
-    public var isLeader: Bool { leaderState != nil }
+    @inlinable public var isLeader: Bool { if case .leader = role { true } else { false } }
     /// Whether this leader committed an entry of its own term: only then its register is surely the newest.
     public var hasOwnCommit: Bool { isLeader && register.committed.term == hard.term }
     /// Whether a proposal would be taken: leader, with a commit of its own term, nothing in flight.

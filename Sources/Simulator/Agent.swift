@@ -7,7 +7,10 @@ final class Agent {
     let process = Process("agent")
     private(set) var node: Node?
     private(set) var nonce: BootNonce = 0
-    private(set) var links: [PeerAddress] = []
+    private(set) var links: [PeerAddress] = [] { didSet { peersVersion = -1 } }
+    /// Who answers at the links' addresses, as of this version of the world's hosts.
+    private var peers: [Machine] = []
+    private var peersVersion = -1
     private(set) var lane: OrderLane?
 
     // What a restart finds again.
@@ -20,7 +23,6 @@ final class Agent {
     private var wakeAt = WorldTime.never
     private var asked = 0
     private var answered = 0
-    private var channels: [Channel: (machine: Int, life: Int)] = [:]
     private var exitAction: (() -> Void)?
 
     /// How long the guard's answer may take before the agent takes it for lost.
@@ -47,7 +49,6 @@ final class Agent {
             settings: machine.settings, durable: durable, promise: promise, sameBoot: promise != nil,
             nonce: nonce, seed: world.random.next(), now: machine.now)
         links = []
-        channels = [:]
         lane = OrderLane(machine)
         wakeAt = .never
         lastWriteEnds = .zero
@@ -246,13 +247,15 @@ final class Agent {
         envelope.life = node?.life
         switch destination {
         case .member(let member):
-            guard
-                let peer = links.compactMap({ world.machine(at: $0.host) }).first(where: { $0.id == member })
-            else { return }
+            if peersVersion != world.hostsVersion {
+                peers = links.compactMap { world.machine(at: $0.host) }
+                peersVersion = world.hostsVersion
+            }
+            guard let peer = peers.first(where: { $0.id == member }) else { return }
             world.transmit(envelope, from: machine, to: peer, on: nil)
         case .channel(let channel):
-            guard let link = channels[channel] else { return }
-            world.transmit(envelope, from: machine, to: world.machines[link.machine], on: link.life)
+            let (peer, life) = (Int(channel >> 32), Int(channel & 0xFFFF_FFFF))
+            world.transmit(envelope, from: machine, to: world.machines[peer], on: life)
         case .everyone:
             for link in links {
                 guard let peer = world.machine(at: link.host), peer !== machine else { continue }
@@ -264,13 +267,7 @@ final class Agent {
     /// A message on a link that the sender's agent (in its life `life`) opened to us.
     func receive(_ envelope: Envelope, from sender: Sender, of peer: Machine, life: Int) {
         guard process.isRunning else { return }
-        feed(.received(envelope, from: sender, channel: channel(to: peer.index, life: life)))
-    }
-
-    private func channel(to machine: Int, life: Int) -> Channel {
         // One number per peer and life of its agent, the same at each message.
-        let number = Channel(machine) << 32 | Channel(life)
-        channels[number] = (machine, life)
-        return number
+        feed(.received(envelope, from: sender, channel: Channel(peer.index) << 32 | Channel(life)))
     }
 }

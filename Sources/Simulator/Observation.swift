@@ -1,13 +1,22 @@
 import Consensus
 import Supervision
 
+/// An envelope under way: everyone who handles it, and every judge, looks at the same one.
+final class Letter {
+    let envelope: Envelope
+
+    init(_ envelope: Envelope) { self.envelope = envelope }
+
+    var body: Envelope.Body { envelope.body }
+}
+
 /// What can be seen of the herd from outside, as it happens.
 enum Observation {
-    case sent(Machine, Envelope, to: Machine)
-    case delivered(Machine, Envelope, from: Machine)
+    case sent(Machine, Letter, to: Machine)
+    case delivered(Machine, Letter, from: Machine)
     /// The node gave the order to write this; it may still be lost.
-    case persisting(Machine, DurableState)
-    case persisted(Machine, from: DurableState, to: DurableState)
+    indirect case persisting(Machine, DurableState)
+    indirect case persisted(Machine, from: DurableState, to: DurableState)
     case promised(Machine, Promise)
     case arming(Machine, epoch: Term, deadline: Instant)
     case guardArmed(Machine, Term)
@@ -23,7 +32,7 @@ enum Observation {
     case flushed(Machine, from: Machine)
     case committed(Machine, through: Bool, acknowledged: Bool)
     case writersChanged
-    case recorded(Machine, EventRecord)
+    indirect case recorded(Machine, EventRecord)
     case stepped(Machine)
 }
 

@@ -28,6 +28,8 @@ final class World {
     /// The newest document that anybody is known to have committed.
     private(set) var newestCommitted: Entry<ClusterDocument>?
     private var hosts: [String: Int] = [:]
+    /// Counts the changes of who is found where.
+    private(set) var hostsVersion = 0
     private var nextRequest: RequestID = 1
     private var asked: [RequestID: (CommandAnswer) -> Void] = [:]
 
@@ -63,6 +65,7 @@ final class World {
             clockDrift: max(-options.clockDrift, min(options.clockDrift, drift)))
         invariant(machines.count < Network.capacity, "there are only \(Network.capacity) machines")
         hosts[machine.settings.member.address] = machine.index
+        hostsVersion += 1
         machines.append(machine)
         return machine
     }
@@ -96,6 +99,7 @@ final class World {
         let former = machine.settings.member.address
         hosts[former] = nil
         hosts[address] = machine.index
+        hostsVersion += 1
         for other in machines { other.learnSeed(former, isNow: address) }
     }
 
@@ -107,18 +111,19 @@ final class World {
     /// Sends an envelope on a link of the sender's own, or as an answer on the link that the peer's agent
     /// opened in its life `channelLife`.
     func transmit(_ envelope: Envelope, from: Machine, to: Machine, on channelLife: Int?) {
-        observe(.sent(from, envelope, to: to))
+        let letter = Letter(envelope)
+        observe(.sent(from, letter, to: to))
         if network.isCut(from.index, to.index, .agents) { return }
         if let channelLife, to.agent.process.life != channelLife { return }
         let sender = from.agent.sender
         let senderLife = from.agent.process.life
         for delay in network.deliveries(&random) {
             schedule.add(after: delay, for: to.agent.process) { [self] in
-                observe(.delivered(to, envelope, from: from))
+                observe(.delivered(to, letter, from: from))
                 if channelLife != nil {
-                    to.agent.feed(.received(envelope, from: sender, channel: nil))
+                    to.agent.feed(.received(letter.envelope, from: sender, channel: nil))
                 } else {
-                    to.agent.receive(envelope, from: sender, of: from, life: senderLife)
+                    to.agent.receive(letter.envelope, from: sender, of: from, life: senderLife)
                 }
             }
         }

@@ -2,23 +2,24 @@ public import Consensus
 
 /// Everything that one agent says to another in one frame.
 public struct Envelope: Hashable, Codable, Sendable {
+    /// What is seldom said lies apart, so that what is said all the time is cheap to pass on.
     public enum Body: Hashable, Codable, Sendable {
         case consensus(Message<ClusterDocument>)
         /// The leader of `term` asks for a frozen position; asked again until answered.
         case freeze(term: Term)
-        case frozen(FreezeAnswer)
+        indirect case frozen(FreezeAnswer)
         /// A node that is not (or no longer) a member asks the leader in.
-        case join(JoinRequest)
-        case joinAnswer(JoinAnswer)
+        indirect case join(JoinRequest)
+        indirect case joinAnswer(JoinAnswer)
         /// Founders looking for each other before there is a cluster.
-        case founder(FounderHello)
+        indirect case founder(FounderHello)
         case foundingProposal(FoundingProposal)
         case foundingGrant(cluster: String)
         /// How the sender is, said at once when that changes instead of with the next answer.
         case news
         /// A person's wish, forwarded to the leader, and what became of it.
-        case command(id: UInt64, Command)
-        case commandAnswer(id: UInt64, CommandAnswer)
+        indirect case command(id: UInt64, Command)
+        indirect case commandAnswer(id: UInt64, CommandAnswer)
         /// What agents ask of each other beside deciding (events); the node never sees these.
         case question(id: UInt64, String)
         /// To a start of an agent that works with an older state than it once had (protocol: Rolled back).

@@ -20,7 +20,8 @@ extension Node {
     }
 
     private mutating func noteOpening() {
-        guard writesAsPrimary, let reign, reign.openedAt == nil, applied?.isPrimary == true || reign.resumed
+        guard reign != nil, reign?.openedAt == nil, writesAsPrimary, let reign,
+            applied?.isPrimary == true || reign.resumed
         else { return }
         self.reign?.openedAt = now
         wasPrimaryHere = true
@@ -32,7 +33,7 @@ extension Node {
     /// deadline while its agent resumes.
     private var writesSinceBefore: Bool {
         guard let guardian, let epoch = guardian.epoch, isPrimaryOnRecord, hasOpenLineage, !isOverthrown,
-            let lineage = document?.currentLineage, handover == nil
+            let lineage = view.lineage, handover == nil
         else { return false }
         let mayRun = postgres == nil || postgresState == .primary
         let isOlder = epoch < raft.term || !isLeader || reign?.resumed == true
@@ -62,15 +63,14 @@ extension Node {
 
     /// The leader decides by what it last heard: what matters to it is not kept for the next heartbeat.
     private mutating func tellNews() {
-        guard let leader = raft.leader, leader != me, myRecord != nil else { return }
-        let report = ownReport()
+        guard let leader = raft.leader, leader != me, isInCluster else { return }
         let news = News(
-            state: report.state, role: report.role, streaming: report.streaming, dataState: report.dataState,
-            unfit: report.unfit, leader: leader)
+            state: memberState, role: memberRole, streaming: isStreaming, dataState: data.state,
+            unfit: unfitToTakeOver, leader: leader)
         guard news != lastNews else { return }
         lastNews = news
         var envelope = Envelope(cluster: clusterID, body: .news)
-        envelope.report = report
+        envelope.report = ownReport()
         effects.append(.send(envelope, to: .member(leader)))
     }
 
@@ -92,9 +92,10 @@ extension Node {
     }
 
     private mutating func noteFollowing() {
-        guard let reign, let opened = reign.openedAt, reign.followedAt == nil, now > opened else { return }
-        guard let postgres,
-            postgres.standbys.contains(where: { $0.name.hasPrefix("matriarch:") && $0.state == "streaming" })
+        guard let opened = reign?.openedAt, reign?.followedAt == nil, now > opened,
+            postgres?.standbys.contains(where: {
+                $0.name.hasPrefix("matriarch:") && $0.state == "streaming"
+            }) == true
         else { return }
         self.reign?.followedAt = now
         var event = NewEvent("followed", .info, "the first replica follows \(me)")
@@ -106,7 +107,7 @@ extension Node {
     /// knows.
     private func currentRoute() -> Route? {
         guard let guardian else { return nil }
-        if isOpen || writesSinceBefore, let record = myRecord, let lineage = document?.currentLineage {
+        if isOpen || writesSinceBefore, let record = myRecord, let lineage = view.lineage {
             // The lineage's epoch, not the reign's: clients may stay when the same primary goes on in a new
             // term.
             return .primary(
@@ -179,14 +180,14 @@ extension Node {
     }
 
     private var checksPassing: Int {
-        if myRecord?.kind == .witness { return raft.leader == nil ? 2 : 3 }
+        if view.isWitness { return raft.leader == nil ? 2 : 3 }
         let isUp = postgresState == .primary || postgresState == .standby
         let hasRole = memberRole == .primary ? isOpen : (postgres?.streaming ?? false)
         return 1 + (isUp ? 1 : 0) + (isUp && hasRole ? 1 : 0)
     }
 
     var memberRole: MemberRole {
-        if myRecord?.kind == .witness { return .witness }
+        if view.isWitness { return .witness }
         switch postgresState {
         case .primary: return writesAsPrimary ? .primary : .none
         case .standby: return .replica
@@ -195,7 +196,7 @@ extension Node {
     }
 
     var memberState: MemberState {
-        if myRecord?.kind == .witness { return stopping ? .stopped : .started }
+        if view.isWitness { return stopping ? .stopped : .started }
         if foreignSystem != nil || postgres?.unusable != nil { return .failed }
         if stopping, !isAlive { return .stopped }
         switch data.state {

@@ -5,7 +5,9 @@ extension Node {
     mutating func drive(_ event: Raft<ClusterDocument>.Event) {
         // Who has forgotten what it said has no voice.
         guard rollback == nil else { return }
-        for effect in raft.step(event, at: now) { carryOut(effect) }
+        let ordered = raft.step(event, at: now)
+        if view.isOutdated(by: raft.hard) { view = DocumentView(raft.hard, for: me, instance) }
+        for effect in ordered { carryOut(effect) }
         if case .candidate = raft.role, campaignSince == nil { campaignSince = now }
     }
 
@@ -46,7 +48,7 @@ extension Node {
         }
     }
 
-    var clusterID: String? { (raft.hard.committed ?? raft.hard.accepted)?.document.clusterID }
+    var clusterID: String? { view.clusterID ?? raft.hard.accepted?.document.clusterID }
 
     private mutating func beginReign(_ term: Term) {
         reign = Reign(

@@ -2,10 +2,8 @@ import Consensus
 
 /// What the rules ask about: plain questions over the committed document and local facts.
 extension Node {
-    var myRecord: Member? {
-        guard let member = document?.member(me), member.instance == instance else { return nil }
-        return member
-    }
+    /// What the committed document says of this very instance.
+    var myRecord: Member? { view.mine }
 
     /// The guard knows best whether Postgres lives; the report may be a moment old.
     var postgresState: PostgresReport.State {
@@ -19,12 +17,12 @@ extension Node {
 
     var isAlive: Bool { guardian?.isPostgresAlive ?? false }
     var armedEpoch: Term? { guardian?.epoch }
-    var isPrimaryOnRecord: Bool { document?.primary?.member == me && myRecord != nil }
-    var hasOpenLineage: Bool { document?.hasOpenPrimary ?? false }
+    var isPrimaryOnRecord: Bool { view.isPrimaryMine }
+    var hasOpenLineage: Bool { view.hasOpenLineage }
 
     /// This leader is the primary on record in its own term, with its lineage open.
     var holdsPrimacy: Bool {
-        isLeader && isPrimaryOnRecord && hasOpenLineage && document?.primary?.epoch == raft.term
+        isLeader && isPrimaryOnRecord && hasOpenLineage && view.primary?.epoch == raft.term
     }
 
     /// Postgres here may write as far as we know: the open primary, armed for this very term, alive.
@@ -40,7 +38,7 @@ extension Node {
     /// The same, though Postgres has not been asked yet, or does not answer: worth waiting for until the
     /// deadline.
     private var mayResume: Bool {
-        guard isLeader, isPrimaryOnRecord, hasOpenLineage, let primary = document?.primary,
+        guard isLeader, isPrimaryOnRecord, hasOpenLineage, let primary = view.primary,
             primary.epoch < raft.term, let guardian, let epoch = guardian.epoch
         else { return false }
         return guardian.isPostgresAlive && epoch >= primary.epoch && now < guardian.deadline
@@ -50,7 +48,7 @@ extension Node {
     /// The last primary is this member, stopped for certain, and its log is the cluster's newest: start it
     /// again.
     var canReopen: Bool {
-        guard isLeader, isPrimaryOnRecord, hasOpenLineage, let document, let primary = document.primary,
+        guard isLeader, isPrimaryOnRecord, hasOpenLineage, let primary = view.primary,
             primary.epoch < raft.term, data.state == .valid, postgresState == .stopped,
             postgres?.unusable == nil, postgres?.isTorn != true
         else { return false }
@@ -99,7 +97,7 @@ extension Node {
 
     /// Everyone may follow the primary on record, and a later leader has not frozen this member.
     var mayFollow: Bool {
-        guard hasOpenLineage, let primary = document?.primary else { return false }
+        guard hasOpenLineage, let primary = view.primary else { return false }
         return primary.epoch >= data.frozenTerm && primary.member != me
     }
 
@@ -127,40 +125,11 @@ extension Node {
 
     /// What Postgres should be configured with, by the committed document.
     func managedConfiguration(asPrimary: Bool) -> ManagedConfiguration? {
-        guard let document else { return nil }
-        return ManagedConfiguration(
-            synchronousStandbys: asPrimary ? .none : .placeholder,
-            memberAddresses: document.members.map(\.address).sorted(),
-            slots: keptSlots,
-            credentials: document.credentials, lease: document.lease, isPrimary: asPrimary,
-            timeline: newestTimelineHere(document), history: historyHere(document))
-    }
-
-    /// The newest timeline that a start here may follow: also one that this member began to open.
-    private func newestTimelineHere(_ document: ClusterDocument) -> Timeline? {
-        if let reserved = document.currentLineage, reserved.status == .reserved, reserved.member == me {
-            return reserved.timeline
-        }
-        return document.activeLineages.first?.timeline
-    }
-
-    private func historyHere(_ document: ClusterDocument) -> [Timeline]? {
-        let active = document.activeLineages.map(\.timeline)
-        guard let newest = newestTimelineHere(document) else { return nil }
-        return active.contains(newest) ? active : [newest] + active
+        asPrimary ? view.asPrimary : view.asStandby
     }
 
     /// Where this standby should stream from, and under which name.
-    var desiredUpstream: Upstream? {
-        guard let document, let primary = document.primary, let source = document.member(primary.member),
-            let mine = myRecord
-        else { return nil }
-        return Upstream(
-            member: source.id, address: source.address, port: source.postgresPort,
-            applicationName: data.state == .valid ? mine.synchronousName : mine.joiningName,
-            slot: mine.slotName, role: document.credentials.replicationRole,
-            password: document.credentials.replicationPassword, timeline: primary.timeline)
-    }
+    var desiredUpstream: Upstream? { data.state == .valid ? view.upstream : view.joiningUpstream }
 
     /// The standby was found streaming from the right place when the agent started: nothing to do over.
     var streamsAsDesired: Bool {

@@ -48,8 +48,6 @@ public struct RollbackVerdict: Hashable, Codable, Sendable {
 
 /// Finding out that a member came back with an older state (protocol: Rolled back).
 extension Node {
-    public var life: Life { Life(began: ledger.began, reached: ledger.reached) }
-
     /// How far the member's state file was seen to get; nil when it was never heard.
     public func witnessed(of member: MemberID) -> UInt64? {
         guard let instance = document?.instance(of: member) else { return nil }

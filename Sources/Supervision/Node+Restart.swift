@@ -28,7 +28,7 @@ extension Node {
 
     /// Why Postgres here is better left alone now; nil when it may be restarted.
     var refusalToRestart: String? {
-        if myRecord?.kind == .witness { return "a witness has none" }
+        if view.isWitness { return "a witness has none" }
         if stopping { return "the node is being stopped" }
         if handover != nil || isHandoverPending { return "a switchover is under way" }
         if !isAlive { return "it does not run" }

@@ -13,6 +13,8 @@ public struct Node: Sendable {
 
     // What is on disk, or on its way there.
     var raft: Raft<ClusterDocument>
+    /// Of the committed document; made anew with each.
+    var view: DocumentView
     var data: DataRecord
     var grant: FoundingProposal?
     var ledger = Ledger()
@@ -91,6 +93,10 @@ public struct Node: Sendable {
     let startedAt: Instant
     var now: Instant
     var effects: [NodeEffect] = []
+    /// When `.tick` is due. Stored, like `life`, because whoever runs a node asks for them after each step.
+    public private(set) var nextWake: Instant
+    /// How far this start has got with the state file; put on what is sent.
+    public private(set) var life: Life
 
     /// `sameBoot` tells that `promise` was read from this boot's tmpfs (or that its absence there is proven).
     public init(
@@ -118,6 +124,8 @@ public struct Node: Sendable {
         slotsTendedAt = now
         proposerHeard = now
         nextPulse = now
+        nextWake = now
+        life = Life(began: durable.sequence, reached: durable.sequence)
         data = durable.data
         heardPause = durable.hard.committed?.document.pause.map { HeardPause(pause: $0, at: now) }
         grant = durable.grant
@@ -129,6 +137,7 @@ public struct Node: Sendable {
         raft = Raft(
             identity: sender, hard: durable.hard, rememberedPromise: promise, sameBoot: sameBoot,
             heartbeat: settings.heartbeat, seed: seed, now: now)
+        view = DocumentView(durable.hard, for: me, instance)
     }
 
     public mutating func step(_ event: NodeEvent, at now: Instant) -> [NodeEffect] {
@@ -141,6 +150,8 @@ public struct Node: Sendable {
         concludeRestart()
         announce()
         checkInvariants()
+        nextWake = wakeDue
+        life = Life(began: ledger.began, reached: ledger.reached)
         defer { effects = [] }
         return effects
     }
@@ -164,8 +175,7 @@ public struct Node: Sendable {
         if rollback == nil, now >= raft.nextWake { drive(.tick) }
     }
 
-    /// When `.tick` is due.
-    public var nextWake: Instant {
+    private var wakeDue: Instant {
         var wake = rollback == nil ? min(nextPulse, raft.nextWake) : nextPulse
         if let instant = demotionDue { wake = min(wake, instant) }
         return max(wake, now)
@@ -174,7 +184,7 @@ public struct Node: Sendable {
     /// The committed document: the only one that actions on Postgres may derive from.
     public var document: ClusterDocument? { raft.hard.committed?.document }
     /// Whether the committed document lists this very instance.
-    public var isInCluster: Bool { myRecord != nil }
+    public var isInCluster: Bool { view.isMember }
     public var term: Term { raft.term }
     public var isLeader: Bool { raft.isLeader }
     public var leader: MemberID? { raft.leader }

@@ -26,7 +26,7 @@ public enum NodeEvent: Sendable {
 /// What to do, in this order. Values only: equal runs give equal lists.
 public enum NodeEffect: Hashable, Sendable {
     /// Write durably off the control thread; answer with `.persisted`. Later writes cover earlier ones.
-    case persist(DurableState, NodeToken)
+    indirect case persist(DurableState, NodeToken)
     /// Write to tmpfs before anything after it in the list is sent.
     case storePromise(Promise)
     case send(Envelope, to: Destination)
@@ -42,13 +42,13 @@ public enum NodeEffect: Hashable, Sendable {
     case route(Route)
     /// The peers to keep links to.
     case connect([PeerAddress])
-    case answer(RequestID, CommandAnswer)
-    case record(EventRecord)
+    indirect case answer(RequestID, CommandAnswer)
+    indirect case record(EventRecord)
     /// Postgres is stopped and the node is done.
     case exit
     /// Set the state aside and start again as a new instance, with nothing remembered but what became of the
     /// data.
-    case startOver(keeping: DataState, from: Belonging)
+    indirect case startOver(keeping: DataState, from: Belonging)
 }
 
 public typealias NodeToken = UInt64

@@ -2,8 +2,9 @@ public import Consensus
 
 /// One thing to do to the local Postgres, whole and without judgement: deciding is done before it is given.
 ///
-/// An order either succeeds or fails with a reason; giving the same one twice is harmless.
-public enum PostgresOrder: Hashable, Codable, Sendable {
+/// An order either succeeds or fails with a reason; giving the same one twice is harmless. Its plan lies
+/// apart, so that the steps that only ask which order is running copy none.
+public indirect enum PostgresOrder: Hashable, Codable, Sendable {
     /// Make the cluster's first database (initdb with checksums) and leave the marker of the attempt in it.
     case initialize(attempt: Term, Credentials)
     /// Start as a standby that receives nothing: gate closed, standby.signal, placeholder synchronous name,

@@ -10,7 +10,7 @@ struct Rule: Sendable {
     let action: @Sendable (Node) -> Action
 }
 
-/// What a rule asks for. Values only.
+/// What a rule asks for. Values only; what is large lies apart, as nearly every step asks for nothing.
 enum Action: Hashable, Sendable {
     /// Content for now; the text says what is being waited for, nil when nothing is.
     case wait(String?)
@@ -20,9 +20,9 @@ enum Action: Hashable, Sendable {
     case kill(String)
     case arm
     case disarm
-    case write(DataRecord)
+    indirect case write(DataRecord)
     /// The data is given up, or about to be taken back: written, and told why.
-    case giveUp(DataRecord, String)
+    indirect case giveUp(DataRecord, String)
     case propose(ClusterDocument, String)
     /// The same primary goes on in a new term.
     case resume(ClusterDocument)

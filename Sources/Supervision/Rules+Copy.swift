@@ -6,7 +6,7 @@ extension Rule {
     static let copying: [Rule] = [
         Rule(
             name: "witness", why: "A witness holds no data.",
-            applies: { $0.myRecord?.kind == .witness }, action: { _ in .wait(nil) }),
+            applies: { $0.view.isWitness }, action: { _ in .wait(nil) }),
         Rule(
             name: "adopt-data",
             why: "Data found without the state that vouched for it must prove itself again.",
@@ -151,7 +151,7 @@ extension Node {
     }
 
     var clonePlan: ClonePlan? {
-        guard let source = joiningUpstream, let system = document?.systemIdentifier,
+        guard let source = view.joiningUpstream, let system = document?.systemIdentifier,
             let configuration = managedConfiguration(asPrimary: false)
         else { return nil }
         return ClonePlan(
@@ -161,7 +161,7 @@ extension Node {
 
     /// By the newest document: the primary may have changed since the record was written.
     var rewindPlan: RewindPlan? {
-        guard let source = joiningUpstream, let document, let system = document.systemIdentifier,
+        guard let source = view.joiningUpstream, let document, let system = document.systemIdentifier,
             let end = data.divergence?.end, let divergence = document.divergence(of: end)
         else { return nil }
         let others = document.members.filter { $0.kind == .data && $0.id != me && $0.id != source.member }
@@ -172,12 +172,6 @@ extension Node {
         }
         return RewindPlan(
             member: me, source: source, siblings: siblings, systemIdentifier: system, divergence: divergence)
-    }
-
-    private var joiningUpstream: Upstream? {
-        guard var source = desiredUpstream, let mine = myRecord else { return nil }
-        source.applicationName = mine.joiningName
-        return source
     }
 
     mutating func concludeClone(_ outcome: PostgresOutcome) {

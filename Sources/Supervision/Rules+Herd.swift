@@ -233,9 +233,8 @@ extension Rule {
 extension Node {
     /// This leader reserved a timeline for itself in its own term and has not opened it.
     var isReservedHere: Bool {
-        guard isLeader, let document, let primary = document.primary else { return false }
-        return primary.member == me && primary.epoch == raft.term
-            && document.currentLineage?.status == .reserved
+        guard isLeader, let primary = view.primary else { return false }
+        return primary.member == me && primary.epoch == raft.term && view.lineage?.status == .reserved
     }
 
     var promotionIntent: Intent {

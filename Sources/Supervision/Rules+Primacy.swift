@@ -13,7 +13,7 @@ extension Rule {
             action: { .order(.stop(bound: $0.settings.stopTimeout)) }),
         Rule(
             name: "not-a-member", why: "Who is not in the document follows nobody and touches nothing.",
-            applies: { $0.myRecord == nil },
+            applies: { !$0.isInCluster },
             action: { .wait($0.joinRefusal ?? "asking to be let in") }),
         Rule(
             name: "unusable-data", why: "A data directory that can't be used needs a person.",
@@ -135,7 +135,7 @@ extension Rule {
         Rule(
             name: "spent-epoch", why: "An epoch that was disarmed is never armed again: it takes a new term.",
             applies: { node in
-                node.isLeader && node.isPrimaryOnRecord && node.document?.primary?.epoch == node.raft.term
+                node.isLeader && node.isPrimaryOnRecord && node.view.primary?.epoch == node.raft.term
                     && (node.guardian?.highestDisarmed ?? 0) >= node.raft.term && node.armedEpoch == nil
                     && node.handover == nil
                     && !(node.isAlive && node.postgresState != .standby)
@@ -150,14 +150,14 @@ extension Rule {
         Rule(
             name: "arm", why: "The guard must know the deadline before Postgres may write in this term.",
             applies: { node in
-                node.isLeader && node.isPrimaryOnRecord && node.document?.primary?.epoch == node.raft.term
+                node.isLeader && node.isPrimaryOnRecord && node.view.primary?.epoch == node.raft.term
                     && node.armedEpoch != node.raft.term && node.leaseAhead && node.handover == nil
             },
             action: { _ in .arm }),
         Rule(
             name: "await-lease", why: "Without a majority's word nothing may write.",
             applies: { node in
-                node.isLeader && node.isPrimaryOnRecord && node.document?.primary?.epoch == node.raft.term
+                node.isLeader && node.isPrimaryOnRecord && node.view.primary?.epoch == node.raft.term
                     && node.armedEpoch != node.raft.term && node.handover == nil
             },
             action: { _ in .wait("waiting for the majority's acknowledgement") }),

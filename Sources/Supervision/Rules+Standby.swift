@@ -91,7 +91,7 @@ extension Node {
     /// Frozen for a term whose primary is not open yet.
     var isHeldFrozen: Bool {
         guard data.frozenTerm > 0 else { return false }
-        guard hasOpenLineage, let primary = document?.primary else { return true }
+        guard hasOpenLineage, let primary = view.primary else { return true }
         return primary.epoch < data.frozenTerm
     }
 
@@ -105,7 +105,7 @@ extension Node {
 
     /// The last primary does not start as a standby while it may be about to start as primary again.
     private var waitsToReopen: Bool {
-        guard isPrimaryOnRecord, hasOpenLineage, let primary = document?.primary,
+        guard isPrimaryOnRecord, hasOpenLineage, let primary = view.primary,
             data.frozenTerm <= primary.epoch,
             unfit == nil
         else { return false }
@@ -116,7 +116,7 @@ extension Node {
 
     /// The primary on record was heard to write within a lease.
     var hasPrimaryWord: Bool {
-        guard let word = freshBeacon?.primary, let primary = document?.primary else { return false }
+        guard let word = freshBeacon?.primary, let primary = view.primary else { return false }
         return word.member == primary.member && word.timeline == primary.timeline
     }
 

@@ -34,12 +34,9 @@ extension Node {
     }
 
     private var isSlotRoundDue: Bool {
-        applied != nil && background == nil && !slotOwners.isEmpty && now - slotsTendedAt >= Node.slotRound
+        applied != nil && background == nil && !view.slots.isEmpty && now - slotsTendedAt >= Node.slotRound
             && mayTry("tend-slots")
     }
-
-    /// The slots that this member keeps: for all data members but itself.
-    var keptSlots: [String] { slotOwners.map(\.slotName).sorted() }
 
     private var slotOwners: [Member] {
         document?.members.filter { $0.id != me && $0.kind == .data } ?? []

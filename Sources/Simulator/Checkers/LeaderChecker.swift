@@ -15,7 +15,7 @@ struct LeaderChecker: Checker {
                 answer.refusal == nil
             else { return nil }
             // Given with a memory that has a hole: nobody may count it.
-            if from.isRolledBack, envelope.life?.began == from.agent.node?.life.began { return nil }
+            if from.isRolledBack, envelope.envelope.life?.began == from.agent.node?.life.began { return nil }
             grants[answer.requestedTerm, default: []].append((from.id, machine.id))
             return nil
         case .sent(let machine, let envelope, _):

@@ -10,13 +10,31 @@ struct LeaseChecker: Checker {
     private struct Rounds {
         var term: Term
         var life: Int
-        var sent: [UInt64: Instant] = [:]
-        var acknowledged: [MemberID: Instant] = [:]
+        /// The first round of the term, and when each was sent from there on.
+        var first: UInt64
+        var sent: [Instant] = []
+        /// By machine.
+        var acknowledged = [Instant?](repeating: nil, count: Network.capacity)
         /// The newest entry that anybody was told of.
         var announced = Version.none
+
+        mutating func note(_ append: Append<ClusterDocument>, at now: Instant) {
+            announced = max(announced, append.version)
+            // A round goes to everyone at once; one that found nobody to go to is acknowledged by nobody.
+            while first + UInt64(sent.count) <= append.sequence { sent.append(now) }
+        }
+
+        mutating func acknowledge(_ answer: AppendAnswer, by machine: Machine) {
+            guard answer.term == term, answer.sequence >= first,
+                answer.sequence - first < UInt64(sent.count)
+            else { return }
+            let round = sent[Int(answer.sequence - first)]
+            acknowledged[machine.index] = max(acknowledged[machine.index] ?? round, round)
+        }
     }
 
-    private var rounds: [MemberID: Rounds] = [:]
+    /// By machine.
+    private var rounds = [Rounds?](repeating: nil, count: Network.capacity)
 
     mutating func observe(_ seen: Observation, in world: World) -> String? {
         switch seen {
@@ -25,31 +43,28 @@ struct LeaseChecker: Checker {
             note(append, by: machine)
             return nil
         case .delivered(let machine, let envelope, let from):
-            guard case .consensus(.appendAnswer(let answer)) = envelope.body,
-                let running = rounds[machine.id], running.term == answer.term, answer.coversLease,
-                let sent = running.sent[answer.sequence], !from.isRolledBack
+            guard case .consensus(.appendAnswer(let answer)) = envelope.body, answer.coversLease,
+                !from.isRolledBack
             else { return nil }
-            let known = running.acknowledged[from.id] ?? sent
-            rounds[machine.id]?.acknowledged[from.id] = max(known, sent)
+            rounds[machine.index]?.acknowledge(answer, by: from)
             return nil
-        case .arming(let machine, let epoch, let deadline): return judge(machine, epoch, deadline)
+        case .arming(let machine, let epoch, let deadline): return judge(machine, epoch, deadline, world)
         default: return nil
         }
     }
 
     private mutating func note(_ append: Append<ClusterDocument>, by machine: Machine) {
         let life = machine.agent.process.life
-        if rounds[machine.id]?.term != append.term || rounds[machine.id]?.life != life {
-            rounds[machine.id] = Rounds(term: append.term, life: life)
+        if rounds[machine.index]?.term != append.term || rounds[machine.index]?.life != life {
+            rounds[machine.index] = Rounds(term: append.term, life: life, first: append.sequence)
         }
-        let announced = rounds[machine.id]?.announced ?? .none
-        rounds[machine.id]?.announced = max(announced, append.version)
-        guard rounds[machine.id]?.sent[append.sequence] == nil else { return }
-        rounds[machine.id]?.sent[append.sequence] = machine.now
+        rounds[machine.index]?.note(append, at: machine.now)
     }
 
-    private func judge(_ machine: Machine, _ epoch: Term, _ deadline: Instant) -> String? {
-        let running = rounds[machine.id]
+    private func judge(
+        _ machine: Machine, _ epoch: Term, _ deadline: Instant, _ world: World
+    ) -> String? {
+        let running = rounds[machine.index]
         guard let hard = machine.agent.node?.hard, var document = hard.accepted?.document else {
             return "\(machine.id) arms its guard without a document"
         }
@@ -62,8 +77,8 @@ struct LeaseChecker: Checker {
         }
         let oldest = document.voters.reachedByMajority { voter -> Instant? in
             if voter == machine.id { return machine.now }
-            guard running?.term == epoch else { return nil }
-            return running?.acknowledged[voter]
+            guard running?.term == epoch, let other = world.machine(voter) else { return nil }
+            return running?.acknowledged[other.index]
         }
         guard let oldest else { return "\(machine.id) arms its guard without a majority's word" }
         let latest = oldest + document.lease - Timings(lease: document.lease).killMargin
