@@ -57,7 +57,11 @@ int clinux_start_thread(pthread_t *thread, size_t stack_bytes, void *(*body)(voi
     return error;
 }
 
-pid_t clinux_thread_id(void) { return (pid_t)syscall(SYS_gettid); }
+pid_t clinux_thread_id(void) {
+    static _Thread_local pid_t known;
+    if (known == 0) known = (pid_t)syscall(SYS_gettid);
+    return known;
+}
 
 int clinux_reap(int pidfd, int *code) {
     siginfo_t info = {0};

@@ -46,16 +46,17 @@ public enum Files {
         try syncDirectory(directory(of: path))
     }
 
-    /// Replaces a file in one step without flushing it: for tmpfs, where there is nothing to flush to.
-    public static func replaceQuickly(
+    /// Writes over the beginning of a file, making it where it is not there; not flushed.
+    ///
+    /// All at once for every process of this boot, as long as it is less than a page: a kill waits for the
+    /// end of the one `pwrite`.
+    public static func overwrite(
         _ path: String, _ bytes: [UInt8], mode: UInt32 = 0o600
     ) throws(SystemError) {
-        let temporary = "\(path).new"
-        let flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW
-        let fd = try system("open", temporary) { open(temporary, flags, mode) }
+        let fd = try system("open", path) { open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode) }
         defer { Glibc.close(fd) }
-        try writeFully(bytes, to: fd, temporary)
-        try system("rename", "\(temporary) to \(path)") { rename(temporary, path) }
+        let written = try system("pwrite", path) { pwrite(fd, bytes, bytes.count, 0) }
+        guard written == bytes.count else { throw SystemError(call: "pwrite", code: EIO, detail: path) }
     }
 
     /// Adds to the end of a file, making it where it is not there; not flushed.

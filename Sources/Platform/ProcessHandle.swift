@@ -28,6 +28,12 @@ public final class ProcessHandle {
         }
     }
 
+    /// Whether the process has ended (a zombie has).
+    public var hasEnded: Bool {
+        var look = pollfd(fd: pidfd, events: Int16(POLLIN), revents: 0)
+        return poll(&look, 1, 0) > 0
+    }
+
     /// Waits for the end of the process (a zombie has ended).
     ///
     /// - Parameter deadline: of `BootClock`.

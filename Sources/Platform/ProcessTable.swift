@@ -16,6 +16,14 @@ public enum ProcessTable {
         /// The state letter: R, S, D (uninterruptible), Z (dead, not yet waited for), T…
         public let state: Character
         public let command: String
+
+        /// What names the process for ever.
+        public struct Name: Hashable, Sendable {
+            public let pid: Int32
+            public let startTime: UInt64
+        }
+
+        public var name: Name { Name(pid: pid, startTime: startTime) }
     }
 
     /// Processes survive `killAll`: they sit in the kernel (state D) or are not ours to end.

@@ -83,7 +83,10 @@ final class Session {
     private func answer(
         to statement: String, sent: Int32, until deadline: Int64
     ) throws(PostgresError) -> Rows {
-        let doing = "'\(statement.split(whereSeparator: \.isWhitespace).joined(separator: " ").prefix(80))'"
+        // Put into words only when it fails: the poller asks every second, for ever.
+        var doing: String {
+            "'\(statement.split(whereSeparator: \.isWhitespace).joined(separator: " ").prefix(80))'"
+        }
         guard sent == 1 else { throw broken(.lost, doing) }
         while true {
             let flushed = PQflush(connection)

@@ -10,7 +10,7 @@ final class Survey {
     private let gate: Gate
     private var session: Session?
     /// The postmaster that the session belongs to: another one's sessions are gone.
-    private var servedBy: ProcessTable.Entry?
+    private var served: (postmaster: Postmaster, handle: ProcessHandle?)?
     private var checkedVersion: Files.Stamp?
     private var control: (stamp: Files.Stamp, data: ControlData)?
     private var unansweredSince: Int64?
@@ -31,16 +31,7 @@ final class Survey {
     /// One look. Nil when Postgres did not answer this time, but has not been silent for long enough to say
     /// so.
     func look() -> PostgresReport? {
-        guard let postmaster = Postmaster.find(site) else {
-            disconnect()
-            unansweredSince = nil
-            return remember(stopped())
-        }
-        if servedBy?.startTime != postmaster.entry.startTime || servedBy?.pid != postmaster.entry.pid {
-            // Another postmaster: what was known of the one before says nothing of it.
-            disconnect()
-            (last, unansweredSince, servedBy) = (nil, nil, postmaster.entry)
-        }
+        guard let postmaster = postmaster() else { return remember(stopped()) }
         let isOld = session != nil
         do {
             return remember(try ask(postmaster))
@@ -52,6 +43,20 @@ final class Survey {
             Log.warning("what Postgres says can't be read", [("error", "\(error)")])
             return remember(running(.starting, postmaster))
         }
+    }
+
+    /// The one of the last look while that very process lives: no other can start in its directory, and
+    /// looking for it anew costs more than all that is asked of it.
+    private func postmaster() -> Postmaster? {
+        if let served, served.handle?.hasEnded == false { return served.postmaster }
+        let found = Postmaster.find(site)
+        if found == nil || found?.entry.name != served?.postmaster.entry.name {
+            // Another postmaster: what was known of the one before says nothing of it.
+            disconnect()
+            (last, unansweredSince) = (nil, nil)
+        }
+        served = found.map { ($0, try? ProcessHandle($0.entry)) }
+        return found
     }
 
     /// A session as the agent's own role, kept for the next look.
@@ -83,99 +88,68 @@ final class Survey {
     private func ask(_ postmaster: Postmaster) throws -> PostgresReport {
         let deadline = Deadline.after(Self.budget)
         let session = try connected(until: deadline)
-        let row =
-            try session.query(
-                """
-                select pg_is_in_recovery(), s.system_identifier, current_setting('server_version'),
-                       (select wait_event from pg_stat_activity where backend_type = 'startup')
-                from pg_control_system() s
-                """, until: deadline
-            ).first ?? []
-        guard row.count == 4 else { throw PostgresError(.lost, "asking for the role", "no answer") }
-        var report = PostgresReport(state: row[0] == "t" ? .standby : .primary, takenAt: Self.now)
-        report.systemIdentifier = row[1].flatMap { UInt64($0) }
-        report.version = row[2]?.split(separator: " ").first.map(String.init)
-        version = report.version
+        // Before the positions: what is closed now can't bring them anything more, and who waits for more
+        // has replayed all that there is. A postmaster that was seen as primary has no gate any more.
+        let gate = last?.state == .primary ? .open : gateState(postmaster)
+        let hasReplayedAll = gate == .closed ? try startupWaitsForMore(session, deadline) : false
+        guard let facts = Facts(try session.query(Facts.question, until: deadline)) else {
+            throw PostgresError(.lost, "asking for the role", "no answer")
+        }
+        var report = PostgresReport(state: facts.isRecovering ? .standby : .primary, takenAt: Self.now)
+        report.systemIdentifier = facts.systemIdentifier
+        report.version = facts.version
+        version = facts.version
         report.foundingMarker = foundingMarker
-        if report.state == .standby {
-            // Before the positions: what is closed now can't bring them anything more.
-            report.gate = gateState(postmaster)
-            try askStandby(session, &report, startupWaits: row[3], deadline)
+        if facts.isRecovering {
+            report.gate = gate
+            try describeStandby(facts, &report, hasReplayedAll: hasReplayedAll)
+            report.unpromotable = unmetRequirement(session, deadline)
         } else {
-            try askPrimary(session, &report, deadline)
+            report.position = facts.written
+            report.checkpointTimeline = facts.checkpointTimeline
+            report.standbys = try standbys(session, deadline)
         }
         unansweredSince = nil
         report.takenAt = Self.now
         return report
     }
 
-    private func askStandby(
-        _ session: Session, _ report: inout PostgresReport, startupWaits: String?, _ deadline: Int64
-    ) throws {
-        let row =
-            try session.query(
-                """
-                select pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(), i.bytes_per_wal_segment,
-                       greatest(c.timeline_id, m.min_recovery_end_timeline),
-                       w.status, w.sender_host, w.sender_port, w.conninfo
-                from pg_control_init() i, pg_control_checkpoint() c, pg_control_recovery() m
-                     left join pg_stat_wal_receiver w on true
-                """, until: deadline
-            ).first ?? []
-        guard row.count == 8, let segment = row[2].flatMap({ UInt64($0) }),
-            let known = row[3].flatMap({ Timeline($0) })
-        else { throw PostgresError(.lost, "asking for positions", "no answer") }
-        let received = row[0].flatMap { LSN($0) }
-        report.replayed = row[1].flatMap { LSN($0) }
-        report.streaming = row[4] == "streaming"
-        if report.streaming, let host = row[5], let port = row[6] {
-            report.streamingFrom = "\(host):\(port)"
-            report.streamingName = row[7].flatMap(Self.applicationName)
+    private func describeStandby(_ facts: Facts, _ report: inout PostgresReport, hasReplayedAll: Bool) throws
+    {
+        report.replayed = facts.replayed
+        report.streaming = facts.receiver?.status == "streaming"
+        if report.streaming, let receiver = facts.receiver {
+            report.streamingFrom = "\(receiver.host):\(receiver.port)"
+            report.streamingName = Facts.applicationName(receiver.conninfo)
         }
-        if let end = [received, report.replayed].compactMap({ $0 }).max() {
-            let timeline = try WALDirectory(site.dataDirectory).timeline(
-                atEnd: end, segmentBytes: segment, knownToBe: known)
-            let position = Position(timeline: timeline, lsn: end)
-            report.position = position
-            // Without anything received in this postmaster's life there may be local WAL that is not replayed
-            // yet, unless the startup process waits for more to come.
-            let exhausted = received != nil || Self.waitsForMore.contains(startupWaits ?? "")
-            if report.gate == .closed, exhausted { report.settled = position }
-        }
-        report.unpromotable = unmetRequirement(session, deadline)
+        guard let end = [facts.received, facts.replayed].compactMap({ $0 }).max() else { return }
+        let timeline = try WALDirectory(site.dataDirectory).timeline(
+            atEnd: end, segmentBytes: facts.segmentBytes, knownToBe: facts.recoveryTimeline)
+        let position = Position(timeline: timeline, lsn: end)
+        report.position = position
+        // Without anything received in this postmaster's life there may be local WAL that is not replayed
+        // yet, unless the startup process waits for more to come.
+        if report.gate == .closed, facts.received != nil || hasReplayedAll { report.settled = position }
+    }
+
+    private func startupWaitsForMore(_ session: Session, _ deadline: Int64) throws -> Bool {
+        let wait = try session.query(
+            "select wait_event from pg_stat_activity where backend_type = 'startup'", until: deadline)
+        return Self.waitsForMore.contains(wait.value ?? "")
     }
 
     private static let waitsForMore: Set<String> = ["RecoveryRetrieveRetryInterval", "RecoveryWalStream"]
 
-    private func askPrimary(_ session: Session, _ report: inout PostgresReport, _ deadline: Int64) throws {
-        let row =
-            try session.query(
-                """
-                select p.lsn, left(pg_walfile_name(p.lsn), 8), c.timeline_id
-                from pg_control_checkpoint() c, (select pg_current_wal_flush_lsn() as lsn) p
-                """, until: deadline
-            ).first ?? []
-        guard row.count == 3, let lsn = row[0].flatMap({ LSN($0) }),
-            let timeline = row[1].flatMap({ Timeline($0, radix: 16) })
-        else { throw PostgresError(.lost, "asking for the position", "no answer") }
-        report.position = Position(timeline: timeline, lsn: lsn)
-        report.checkpointTimeline = row[2].flatMap { Timeline($0) }
-        let standbys = try session.query(
+    private func standbys(_ session: Session, _ deadline: Int64) throws -> [StandbyProgress] {
+        let rows = try session.query(
             """
             select application_name, state, flush_lsn, replay_lsn, extract(epoch from replay_lag)
             from pg_stat_replication order by application_name
             """, until: deadline)
-        report.standbys = standbys.cells.map { cell in
+        return rows.cells.map { cell in
             StandbyProgress(
                 name: cell[0] ?? "", state: cell[1] ?? "", flushed: cell[2].flatMap { LSN($0) },
                 replayed: cell[3].flatMap { LSN($0) }, lagSeconds: cell[4].flatMap { Double($0) })
-        }
-    }
-
-    /// "… application_name=matriarch:pg1:1 …" as the walreceiver shows its connection.
-    static func applicationName(_ conninfo: String) -> String? {
-        conninfo.split(separator: " ").first { $0.hasPrefix("application_name=") }.map { word in
-            word.dropFirst("application_name=".count).filter { $0 != "'" }
         }
     }
 

@@ -120,6 +120,7 @@ final class Machine {
         agent.forgetEverything()
         postgres.directory = nil
         isForeign = false
+        if settings.foundersExpected == 1 { learnPeers() }
         world.note(self, "replaced by an empty machine")
         boot()
     }
@@ -131,6 +132,16 @@ final class Machine {
         settings.member.address = address
         world.note(self, "moves to \(address)")
         agent.start()
+    }
+
+    /// Who was alone at first had no `peers`; a replacement set up without any would be alone again.
+    private func learnPeers() {
+        let others = world.machines.filter { $0 !== self }
+        guard !others.isEmpty else { return }
+        settings.foundersExpected = nil
+        settings.seeds = others.map {
+            PeerAddress(member: nil, host: $0.settings.member.address, port: 5501)
+        }
     }
 
     /// People mend `peers` where it names an address that is gone; who seeks the herd is started anew.

@@ -143,8 +143,16 @@ extension Node {
         return beacon
     }
 
-    /// As leader: what was last heard of everyone.
-    func roster() -> [RosterLine] {
+    /// As leader: what was last heard of everyone, for members that were not told for a fifth of a lease.
+    ///
+    /// Every second heartbeat goes without: the roster would be most of it, and nobody is in a hurry for it.
+    mutating func rosterDue(for member: MemberID) -> [RosterLine]? {
+        if let due = rosterDue[member], now < due { return nil }
+        rosterDue[member] = now + raft.timings.lease / 5
+        return roster()
+    }
+
+    private func roster() -> [RosterLine] {
         var lines = reports.filter { $0.member != me }.map { heard in
             var report = heard.report
             report.lagSeconds = measuredLag(of: heard.member)

@@ -30,7 +30,7 @@ extension Node {
         switch message {
         case .append:
             envelope.beacon = currentBeacon()
-            envelope.roster = roster()
+            envelope.roster = rosterDue(for: member)
         case .timeoutNow, .release:
             envelope.beacon = currentBeacon()
         case .appendAnswer:
@@ -55,7 +55,8 @@ extension Node {
             term: term, startedAt: now, detectedAt: campaignSince ?? now, lastHeard: lastLeaderWord)
         campaignSince = nil
         // What a leader repeats with each beat begins now: a failover must not wait for the next one.
-        nextPulse = now
+        pulse.hurry(now)
+        rosterDue = [:]
         handover = nil
         record(.init("elected", .notice, "\(me) leads in term \(term)"))
     }
@@ -75,7 +76,7 @@ extension Node {
     private mutating func learnCommitted(_ entry: Entry<ClusterDocument>) {
         let document = entry.document
         reign?.learn(document, at: now)
-        if isLeader { nextPulse = now }
+        if isLeader { pulse.hurry(now) }
         if let owed = owedFreeze, hasOpenLineage, let primary = document.primary, primary.epoch >= owed.term {
             owedFreeze = nil
         }

@@ -88,7 +88,9 @@ public struct Node: Sendable {
     var disarmAskedAt: Instant?
     /// Set only while a release is being sent.
     var finalOnRelease: Position?
-    var nextPulse: Instant
+    var pulse: Pulse
+    /// As leader: when each member is told next how the others are.
+    var rosterDue: [MemberID: Instant] = [:]
     var nextJob: JobID = 1
     let startedAt: Instant
     var now: Instant
@@ -123,7 +125,7 @@ public struct Node: Sendable {
         lastLeaderWord = now
         slotsTendedAt = now
         proposerHeard = now
-        nextPulse = now
+        pulse = Pulse(due: now, latest: now)
         nextWake = now
         life = Life(began: durable.sequence, reached: durable.sequence)
         data = durable.data
@@ -145,7 +147,7 @@ public struct Node: Sendable {
         self.now = now
         effects = []
         handle(event)
-        if now >= nextPulse { pulse() }
+        if now >= pulse.due { beat() }
         decideUntilContent()
         concludeRestart()
         announce()
@@ -176,7 +178,7 @@ public struct Node: Sendable {
     }
 
     private var wakeDue: Instant {
-        var wake = rollback == nil ? min(nextPulse, raft.nextWake) : nextPulse
+        var wake = rollback == nil ? min(pulse.latest, raft.nextWake) : pulse.latest
         if let instant = demotionDue { wake = min(wake, instant) }
         return max(wake, now)
     }
@@ -195,9 +197,11 @@ public struct Node: Sendable {
     public var hard: HardState<ClusterDocument> { raft.hard }
 
     /// The regular beat: what is repeated until it is answered.
-    private mutating func pulse() {
+    private mutating func beat() {
         let isBusy = reign.map { $0.openedAt == nil } ?? false || handover != nil || document == nil
-        nextPulse = now + (isBusy ? min(.milliseconds(50), raft.timings.heartbeat) : raft.timings.heartbeat)
+        let heartbeat = raft.timings.heartbeat
+        pulse.due = now + (isBusy ? min(.milliseconds(50), heartbeat) : heartbeat)
+        pulse.latest = isBusy ? pulse.due : pulse.due + heartbeat / 2
         seekCluster()
         seekVerdict()
         askForFreezes()
@@ -214,6 +218,17 @@ public struct Node: Sendable {
             data.frozenTerm <= raft.term, "frozen for term \(data.frozenTerm), which is ahead of \(raft.term)"
         )
     }
+}
+
+/// When the regular beat comes next.
+///
+/// It rides on whatever happens once it is due, heartbeats above all, and wakes the agent by itself only
+/// when nothing does: wake-ups are most of what an idle agent costs.
+struct Pulse: Sendable {
+    var due: Instant
+    var latest: Instant
+
+    mutating func hurry(_ now: Instant) { (due, latest) = (now, now) }
 }
 
 /// The rule that was chosen last and what it waits for, for the log, `status` and `explain`.

@@ -148,10 +148,16 @@ struct StateDirectory {
         return file.promise
     }
 
-    /// Into tmpfs, so without fsync; renamed into place, so never half.
+    /// Blanks behind the text up to here, so that a shorter promise covers a longer one.
+    private static let promiseBytes = 1024
+
+    /// Into tmpfs, so without fsync. In one write over the last one, at each heartbeat: no room has to be
+    /// found for it, so that a full disk takes no vote away.
     func store(_ promise: Promise) throws {
-        let bytes = try JSONEncoder().encode(PromiseFile(boot: boot, promise: promise))
-        try Files.replaceQuickly(promisePath, Array(bytes), mode: 0o600)
+        let text = try JSONEncoder().encode(PromiseFile(boot: boot, promise: promise))
+        precondition(text.count <= Self.promiseBytes, "a promise of \(text.count) bytes")
+        let blanks = [UInt8](repeating: UInt8(ascii: " "), count: Self.promiseBytes - text.count)
+        try Files.overwrite(promisePath, Array(text) + blanks, mode: 0o600)
     }
 
     /// The state file, for the thread that writes it.

@@ -6,7 +6,7 @@ import Supervision
 /// Turns the node's view into the one immutable report that checks, `status` and the page are answered from.
 final class StatusPublisher {
     /// So many parts of a lease may pass before news that change no answer are published.
-    private static let partsOfLease: Int64 = 20
+    private static let partsOfLease: Int64 = 10
 
     let published: Published<HTTPReport>
     private let readyLag: UInt64

@@ -168,7 +168,7 @@ import Testing
 
     @Test func applicationNameAndProgressAreRead() {
         let shown = "user=repluser channel_binding=prefer application_name=matriarch:pg1:2 port=5433"
-        #expect(Survey.applicationName(shown) == "matriarch:pg1:2")
+        #expect(Facts.applicationName(shown) == "matriarch:pg1:2")
         #expect(OrderRun.progress("23456/40960 kB (57%), 0/1 tablespace\n") == "22 of 40 MB copied")
         #expect(OrderRun.progress("waiting for checkpoint") == nil)
     }
