@@ -13,6 +13,7 @@ final class Survey {
     private var served: (postmaster: Postmaster, handle: ProcessHandle?)?
     private var checkedVersion: Files.Stamp?
     private var control: (stamp: Files.Stamp, data: ControlData)?
+    private var listed: (stamp: Files.Stamp, timelines: [Timeline])?
     private var unansweredSince: Int64?
     private var last: PostgresReport?
     private var version: String?
@@ -123,13 +124,25 @@ final class Survey {
             report.streamingName = Facts.applicationName(receiver.conninfo)
         }
         guard let end = [facts.received, facts.replayed].compactMap({ $0 }).max() else { return }
-        let timeline = try WALDirectory(site.dataDirectory).timeline(
-            atEnd: end, segmentBytes: facts.segmentBytes, knownToBe: facts.recoveryTimeline)
+        let wal = WALDirectory(site.dataDirectory)
+        let timeline = try wal.timeline(
+            atEnd: end, segmentBytes: facts.segmentBytes, knownToBe: facts.recoveryTimeline,
+            histories: report.gate == .open ? histories(wal) : nil)
         let position = Position(timeline: timeline, lsn: end)
         report.position = position
         // Without anything received in this postmaster's life there may be local WAL that is not replayed
         // yet, unless the startup process waits for more to come.
         if report.gate == .closed, facts.received != nil || hasReplayedAll { report.settled = position }
+    }
+
+    /// As of the last change that the directory's time shows. A second change within the same tick of that
+    /// clock is missed, so this must not tell a position that is final.
+    private func histories(_ wal: WALDirectory) throws -> [Timeline] {
+        let stamp = Files.stamp(wal.path)
+        if let listed, listed.stamp == stamp { return listed.timelines }
+        let timelines = try wal.historyTimelines()
+        listed = stamp.map { ($0, timelines) }
+        return timelines
     }
 
     private func startupWaitsForMore(_ session: Session, _ deadline: Int64) throws -> Bool {

@@ -89,11 +89,14 @@ struct WALDirectory {
     /// has begun by then, and of which there is WAL at that place.
     ///
     /// A timeline counts only from where it begins: before that the same bytes are its parent's.
-    func timeline(atEnd end: LSN, segmentBytes: UInt64, knownToBe least: Timeline) throws(SystemError)
-        -> Timeline
-    {
+    ///
+    /// - Parameter histories: of `historyTimelines`, for whoever has looked already.
+    func timeline(
+        atEnd end: LSN, segmentBytes: UInt64, knownToBe least: Timeline, histories: [Timeline]? = nil
+    ) throws(SystemError) -> Timeline {
         let last = LSN(end.bytes == 0 ? 0 : end.bytes - 1)
-        for candidate in try historyTimelines().reversed() where candidate > least {
+        let candidates = if let histories { histories } else { try historyTimelines() }
+        for candidate in candidates.reversed() where candidate > least {
             guard let start = history(candidate)?.start, end >= start else { continue }
             let name = WALNames.segment(last, timeline: candidate, segmentBytes: segmentBytes)
             if Files.exists("\(path)/\(name)") { return candidate }

@@ -129,8 +129,7 @@ extension Node {
     }
 
     mutating func currentBeacon() -> Beacon {
-        beaconSequence += 1
-        var beacon = Beacon(term: raft.term, sequence: beaconSequence)
+        var beacon = Beacon(term: raft.term, sequence: lastBeacon?.beacon.sequence ?? 0)
         if writesAsPrimary {
             beacon.primary = document?.primary
             beacon.position = postgres?.position
@@ -140,6 +139,9 @@ extension Node {
         beacon.opened = isOpen
         beacon.writable = isWritable
         beacon.final = finalOnRelease
+        // What is said to all at one time is the same message.
+        if lastBeacon?.beacon != beacon || lastBeacon?.drawnAt != now { beacon.sequence += 1 }
+        lastBeacon = (beacon, now)
         return beacon
     }
 

@@ -78,7 +78,7 @@ public struct Node: Sendable {
     var writes = WriteProof()
     var lastTrouble: String?
     var slotsTendedAt: Instant
-    var beaconSequence: UInt64 = 0
+    var lastBeacon: (beacon: Beacon, drawnAt: Instant)?
     /// When a leader other than this member was last heard; the failure lies after it.
     var lastLeaderWord: Instant
     /// Since when this member stands for election, after a leader's last word.

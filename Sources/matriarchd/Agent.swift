@@ -30,6 +30,8 @@ final class Agent {
     private var timer: TimerID?
     private var answers: [RequestID: (CommandAnswer) -> Void] = [:]
     private var nextRequest: RequestID = 1
+    /// A heartbeat is the same for all: it is put into bytes once.
+    private var lastSent: (envelope: Envelope, frame: [UInt8])?
     /// Peers whose messages can't be read, and when people were told.
     private var misunderstood: [String: Instant] = [:]
     private(set) var exitCode: Int32?
@@ -199,11 +201,13 @@ final class Agent {
     func send(_ envelope: Envelope, to destination: Destination) {
         var envelope = envelope
         envelope.life = node.life
-        let frame: [UInt8]
-        do { frame = try EnvelopeCodec.encode(envelope) } catch {
-            Log.error("a message can't be sent: \(error)")
-            return
+        if lastSent?.envelope != envelope {
+            do { lastSent = (envelope, try EnvelopeCodec.encode(envelope)) } catch {
+                Log.error("a message can't be sent: \(error)")
+                return
+            }
         }
+        guard let frame = lastSent?.frame else { return }
         switch destination {
         case .member(let member):
             network.send(frame, to: .name(member.name), coalescing: envelope.coalescing)
