@@ -98,7 +98,8 @@ extension Node {
     private mutating func askMember(_ member: MemberID, _ command: Command, _ request: RequestID) {
         guard document?.member(member) != nil else { return refuse(request, "\(member) is not a member") }
         guard isReachable(member) else { return refuse(request, "\(member) is not reachable") }
-        guard let id = commands.add(request, until: now + settings.stopTimeout + RestartWish.patience) else {
+        let until = now + settings.stopTimeout + RestartWish.askersPatience
+        guard let id = commands.add(request, until: until) else {
             return answer(request, CommandAnswer(verdict: .tryAgain, reason: "too many commands are waiting"))
         }
         effects.append(

@@ -8,7 +8,9 @@ struct RestartWish: Sendable {
     }
 
     /// How long a start may take, after a stop within its own bound, before the asker is told to look later.
-    static let patience: Duration = .seconds(60)
+    static let patience: Duration = .seconds(30)
+    /// The asker's: longer, so that the member's own answer comes first.
+    static let askersPatience: Duration = .seconds(60)
 
     var asker: Asker
     var since: Instant
@@ -46,7 +48,7 @@ extension Node {
             let lines = ["Postgres on \(me) was restarted"]
             return reply(CommandAnswer(verdict: .accepted, lines: lines, target: me), to: wish.asker)
         }
-        guard stopping || now - wish.since > settings.stopTimeout + RestartWish.patience / 2 else { return }
+        guard stopping || now - wish.since > settings.stopTimeout + RestartWish.patience else { return }
         restartWish = nil
         let why = lastDecision.reason ?? lastDecision.rule
         reply(

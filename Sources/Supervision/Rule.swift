@@ -1,6 +1,6 @@
 import Consensus
 
-/// One row of the table that decides what a member does next . The first that applies wins.
+/// One row of the table that decides what a member does next. The first that applies wins.
 struct Rule: Sendable {
     /// Appears in logs, events, `status` and `explain`.
     let name: String

@@ -8,20 +8,6 @@ import Testing
 extension BadInput {
     @Suite("A node does not start on what is not its own", .serialized, .requiresPostgres, .requiresHerd)
     struct BadMachineTests {
-        @Test(
-            "A port in use is named, exit 78",
-            arguments: ["http_port": 5500, "peer_port": 5501] as [String: UInt16])
-        func portInUse(_ key: String, _ port: UInt16) throws {
-            let lone = try LoneNode()
-            let address = try #require(SocketAddress(host: lone.node.address, port: port))
-            let taken = try Sockets.listen(on: address)
-            defer { close(taken) }
-            let (exit, words) = try lone.refusal()
-            #expect(exit == .status(configurationExit))
-            #expect(words.contains(String(port)) && words.contains("in use"), "\(words)")
-            try lone.herd.destroy()
-        }
-
         @Test("A data directory of another major version is refused with 78 and left alone")
         func otherMajorVersion() throws {
             let lone = try LoneNode()

@@ -9,9 +9,10 @@ extension BadInput {
     @Suite("What a running node owes its operator", .serialized, .requiresPostgres, .requiresHerd)
     struct LoneNodeTests {
         @Test(
-            "The ports of Postgres and of the proxy are tried before anything is made",
-            arguments: ["postgres_port": 5433, "proxy_port": 5432] as [String: UInt16])
-        func companionsPort(_ key: String, _ port: UInt16) throws {
+            "A port in use is named with its setting, exit 78, before anything is made",
+            arguments: ["postgres_port": 5433, "proxy_port": 5432, "http_port": 5500, "peer_port": 5501]
+                as [String: UInt16])
+        func portInUse(_ key: String, _ port: UInt16) throws {
             let lone = try LoneNode()
             let address = try #require(SocketAddress(host: lone.node.address, port: port))
             let taken = try Sockets.listen(on: address)

@@ -177,6 +177,8 @@ final class Stage {
 }
 
 /// Notes which rules decided, and where among the effects.
+///
+/// Unchecked: the rules that note here must be Sendable, but one thread alone plays a script.
 final class Recorder: @unchecked Sendable {
     struct Decision {
         var rule: String
