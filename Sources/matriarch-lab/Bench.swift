@@ -7,9 +7,11 @@ struct Bench {
         var name: String
         /// Does it to the primary and returns when it began.
         var strike: (Herd, HerdNode) throws -> Moment
-        /// Puts the node back.
-        var mend: (HerdNode) throws -> Void
+        /// Puts what is away back, given the former primary.
+        var mend: (Herd, HerdNode) throws -> Void = { _, _ in }
         var needsCables = false
+        /// Writes are away already when it begins: what counts is when they come back.
+        var isDark = false
         /// Another node takes over; until then the old one may go on writing for what is left of its lease.
         var replaces = false
     }
@@ -67,27 +69,28 @@ struct Bench {
 
     private var faults: [Fault] {
         [
-            Fault(name: "machine lost", strike: timed { _, node in try node.losePower() }) {
-                try $0.returnPower()
-            },
+            Fault(
+                name: "machine lost", strike: timed { _, node in try node.losePower() },
+                mend: { _, node in try node.returnPower() }),
             Fault(
                 name: "primary isolated", strike: timed { _, node in try node.cut(.everything) },
-                mend: { try $0.heal() }, needsCables: true, replaces: true),
-            Fault(
-                name: "postmaster killed", strike: timed { _, node in try node.kill(.postmaster) },
-                mend: { _ in }),
+                mend: { _, node in try node.heal() }, needsCables: true, replaces: true),
+            Fault(name: "postmaster killed", strike: timed { _, node in try node.kill(.postmaster) }),
             Fault(
                 name: "agent killed, started again",
                 strike: timed { _, node in
                     try node.kill(.agent)
                     try node.start()
-                }, mend: { _ in }),
+                }),
             Fault(
                 name: "switchover",
                 strike: timed { _, node in
                     let outcome = try node.command("switchover")
                     if outcome.status != 0 { throw LabError("switchover: \(outcome.error)") }
-                }, mend: { _ in }),
+                }),
+            Fault(
+                name: "all were off, second is up", strike: coldStart,
+                mend: { herd, node in try herd.others(than: node).last?.returnPower() }, isDark: true),
         ]
     }
 
@@ -98,6 +101,18 @@ struct Bench {
             try body(herd, node)
             return start
         }
+    }
+
+    /// All lose their power; the last primary is back and waits. Begins when another one comes.
+    private func coldStart(_ herd: Herd, _ primary: HerdNode) throws -> Moment {
+        for node in herd.nodes { try node.losePower() }
+        try primary.returnPower()
+        try herd.until("\(primary.name) is up", within: Bench.patience) {
+            (try? primary.get("/liveness"))?.status == 200
+        }
+        let start = Moment.current
+        try herd.others(than: primary).first?.returnPower()
+        return start
     }
 
     // MARK: Measuring
@@ -135,8 +150,9 @@ struct Bench {
             writer.acknowledged.last.map { .current - $0.at < .milliseconds(200) } == true
                 && Moment.current - start > .seconds(3)
         }
-        let gap = writer.longestGap(since: start).length
-        try fault.mend(node)
+        let back = writer.acknowledged.map(\.at).filter { $0 >= start }.min() ?? .current
+        let gap = fault.isDark ? back - start : writer.longestGap(since: start).length
+        try fault.mend(herd, node)
         return gap
     }
 
