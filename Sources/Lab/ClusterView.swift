@@ -15,10 +15,12 @@ public struct ClusterView: Decodable, Sendable {
         public var lagBytes: Int64?
         public var reachable: Bool
         public var reason: String?
+        public var pendingRestart: Bool
 
         enum CodingKeys: String, CodingKey {
             case name, state, role, region, voter, address, checks, timeline, lsn, reachable, reason
             case lagBytes = "lag_bytes"
+            case pendingRestart = "pending_restart"
         }
 
         /// Follows or leads, with all checks passing.

@@ -25,6 +25,10 @@ struct Facts {
     /// A standby's recovery has got to this timeline at least.
     var recoveryTimeline: Timeline
     var receiver: Receiver?
+    /// When the settings were last loaded, in Postgres's words.
+    var settingsLoaded: String?
+    /// Whether replay is paused; nil on a primary.
+    var replayState: String?
 
     /// The functions that only a primary answers stand behind `case`: on a standby they are errors.
     static let question = """
@@ -32,7 +36,8 @@ struct Facts {
                p.lsn, case when not r.recovering then left(pg_walfile_name(p.lsn), 8) end,
                pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(), i.bytes_per_wal_segment,
                greatest(c.timeline_id, m.min_recovery_end_timeline),
-               w.status, w.sender_host, w.sender_port, w.conninfo
+               w.status, w.sender_host, w.sender_port, w.conninfo, pg_conf_load_time(),
+               case when r.recovering then pg_get_wal_replay_pause_state() end
         from (select pg_is_in_recovery() as recovering offset 0) r
              cross join lateral
                  (select case when not r.recovering then pg_current_wal_flush_lsn() end as lsn offset 0) p
@@ -42,7 +47,7 @@ struct Facts {
         """
 
     init?(_ rows: Session.Rows) {
-        guard let row = rows.first, row.count == 14, let segmentBytes = row[8].flatMap({ UInt64($0) }),
+        guard let row = rows.first, row.count == 16, let segmentBytes = row[8].flatMap({ UInt64($0) }),
             let recoveryTimeline = row[9].flatMap({ Timeline($0) })
         else { return nil }
         isRecovering = row[0] == "t"
@@ -57,6 +62,8 @@ struct Facts {
         replayed = row[7].flatMap { LSN($0) }
         self.segmentBytes = segmentBytes
         self.recoveryTimeline = recoveryTimeline
+        settingsLoaded = row[14]
+        replayState = row[15]
         if let status = row[10] {
             receiver = Receiver(
                 status: status, host: row[11] ?? "", port: row[12] ?? "", conninfo: row[13] ?? "")

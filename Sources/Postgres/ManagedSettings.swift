@@ -29,8 +29,14 @@ struct ManagedSettings {
     }
 
     /// What a restart is needed for, and what no file may override: arguments of the postmaster.
-    var arguments: [String] {
-        let settings: [(String, String)] = [
+    var arguments: [String] { Self.asArguments(fixed) }
+
+    static func asArguments(_ settings: [(String, String)]) -> [String] {
+        settings.flatMap { ["-c", "\($0.0)=\($0.1)"] }
+    }
+
+    private var fixed: [(String, String)] {
+        [
             ("port", String(site.port)),
             ("listen_addresses", site.listenAddresses),
             ("unix_socket_directories", site.socketDirectory),
@@ -48,7 +54,6 @@ struct ManagedSettings {
             ("superuser_reserved_connections", String(Self.reservedConnections)),
             ("recovery_target_timeline", "latest"),
         ]
-        return settings.flatMap { ["-c", "\($0.0)=\($0.1)"] }
     }
 
     /// Settings in our file, which a reload brings into force.
@@ -75,17 +80,21 @@ struct ManagedSettings {
         return limit
     }
 
-    /// Keys that only this file and the command line may set.
-    static let managedKeys: Set<String> = [
+    /// Keys that are on the command line, where no file reaches them.
+    static let argumentNames: Set<String> = [
         "port", "listen_addresses", "unix_socket_directories", "hba_file", "ident_file", "cluster_name",
         "wal_level", "wal_log_hints", "hot_standby", "restart_after_crash", "fsync", "full_page_writes",
         "max_wal_senders", "max_replication_slots", "superuser_reserved_connections",
         "recovery_target_timeline",
+    ]
+
+    /// Keys that only this file and the command line may set.
+    static let managedKeys: Set<String> = argumentNames.union([
         "synchronous_standby_names", "wal_retrieve_retry_interval", "wal_sender_timeout",
         "wal_receiver_timeout",
         "wal_receiver_status_interval", "wal_keep_size", "max_slot_wal_keep_size", "password_encryption",
         "primary_conninfo", "primary_slot_name", "restore_command",
-    ]
+    ])
 
     /// Writes our file, its line in postgresql.conf, and pg_hba.
     ///

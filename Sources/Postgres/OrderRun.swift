@@ -100,7 +100,7 @@ struct OrderRun {
                     + removed.map(WALNames.history).joined(separator: ", ")
             )
         }
-        try start(standby: true)
+        try start(standby: true, try raisedSettings(control))
     }
 
     func startPrimary(_ configuration: ManagedConfiguration) throws {
@@ -123,6 +123,24 @@ struct OrderRun {
         try Files.removeDurably(site.foundingMarker)
     }
 
+    /// Settings that the log was written with and that are lower here. A standby refuses to start on them, so
+    /// it gets the log's: in which order a setting is raised or lowered on the members does not matter then.
+    private func raisedSettings(_ control: ControlData) throws -> [(String, String)] {
+        var raised: [(String, String)] = []
+        for (name, needed) in control.required.sorted(by: { $0.key < $1.key }) {
+            let text = try site.run(
+                "postgres", ["-D", site.dataDirectory] + settings.arguments + ["-C", name], limit: 10)
+            guard let own = Int(text.filter { !$0.isWhitespace }) else {
+                throw PostgresError.refused("reading the settings", "\(name) is '\(text)'")
+            }
+            if own < needed { raised.append((name, String(needed))) }
+            if own < needed, !ManagedSettings.argumentNames.contains(name) {
+                note("\(name) = \(own) is below the primary's: this standby starts with \(needed)")
+            }
+        }
+        return raised
+    }
+
     private func prepareStart(_ configuration: ManagedConfiguration) throws {
         _ = try settings.write(configuration)
         let removed = try settings.cleanAutomaticFile()
@@ -140,8 +158,9 @@ struct OrderRun {
     /// report.
     private static let startPatience = Duration.seconds(3)
 
-    private func start(standby: Bool) throws {
-        let state = try door.start(standby: standby, settings.arguments, gate.environment)
+    private func start(standby: Bool, _ raised: [(String, String)] = []) throws {
+        let arguments = settings.arguments + ManagedSettings.asArguments(raised)
+        let state = try door.start(standby: standby, arguments, gate.environment)
         guard let pid = state.postmaster else {
             throw PostgresError.refused("starting Postgres", "the guard says that it does not run")
         }

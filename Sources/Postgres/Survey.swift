@@ -17,7 +17,7 @@ final class Survey {
     private var unansweredSince: Int64?
     private var last: PostgresReport?
     private var version: String?
-    private var fetchedRequirements: (at: Int64, missing: String?)?
+    private let settings = SettingsWatch()
 
     /// For one question, a new session included.
     static let budget = Duration.seconds(2)
@@ -54,6 +54,7 @@ final class Survey {
         if found == nil || found?.entry.name != served?.postmaster.entry.name {
             // Another postmaster: what was known of the one before says nothing of it.
             disconnect()
+            settings.forget()
             (last, unansweredSince) = (nil, nil)
         }
         served = found.map { ($0, try? ProcessHandle($0.entry)) }
@@ -104,12 +105,12 @@ final class Survey {
         if facts.isRecovering {
             report.gate = gate
             try describeStandby(facts, &report, hasReplayedAll: hasReplayedAll)
-            report.unpromotable = unmetRequirement(session, deadline)
         } else {
             report.position = facts.written
             report.checkpointTimeline = facts.checkpointTimeline
             report.standbys = try standbys(session, deadline)
         }
+        try askSettings(session, &report, facts, deadline)
         unansweredSince = nil
         report.takenAt = Self.now
         return report
@@ -166,25 +167,16 @@ final class Survey {
         }
     }
 
-    /// A standby whose settings are below its primary's stops replaying, and can't be promoted.
-    private func unmetRequirement(_ session: Session, _ deadline: Int64) -> String? {
-        if let known = fetchedRequirements, BootClock.now() - known.at < 30_000_000_000 {
-            return known.missing
-        }
-        guard let required = (try? controlData())?.required, !required.isEmpty,
-            let settings = try? session.query(
-                "select name, setting from pg_settings where name = any(string_to_array($1, ','))",
-                [required.keys.sorted().joined(separator: ",")], until: deadline)
-        else { return nil }
-        let low = settings.cells.compactMap { cell -> String? in
-            guard let name = cell[0], let has = cell[1].flatMap({ Int($0) }), let needs = required[name],
-                has < needs
-            else { return nil }
-            return "\(name) = \(has) is below the primary's \(needs)"
-        }
-        let missing = low.sorted().first
-        fetchedRequirements = (BootClock.now(), missing)
-        return missing
+    private func askSettings(
+        _ session: Session, _ report: inout PostgresReport, _ facts: Facts, _ deadline: Int64
+    ) throws {
+        let occasion = SettingsWatch.Occasion(loaded: facts.settingsLoaded, replay: facts.replayState)
+        let required = { [self] in (try? controlData())?.required }
+        let found = try settings.look(session, occasion, required: required, deadline)
+        report.pendingRestart = found.pending
+        report.isBelowRequirements = found.unmet != nil
+        let pause = occasion.replay == "paused" ? "its replay is paused (pg_wal_replay_resume())" : nil
+        report.unpromotable = found.unmet ?? pause ?? found.delayed
     }
 
     // MARK: not answering
@@ -227,7 +219,6 @@ final class Survey {
     // MARK: stopped
 
     private func stopped() -> PostgresReport {
-        fetchedRequirements = nil
         guard !DataDirectory.isAbsent(site) else { return PostgresReport(state: .absent, takenAt: Self.now) }
         var report = PostgresReport(state: .stopped, takenAt: Self.now)
         report.foundingMarker = foundingMarker

@@ -94,6 +94,8 @@ public struct MemberReport: Hashable, Codable, Sendable {
     public var reason: String?
     /// A copy of the primary is being made.
     public var copying: Bool?
+    /// Settings that come into force with a restart only; nil when none wait for one.
+    public var pendingRestart: [String]?
 
     public init(
         dataState: DataState, state: MemberState, role: MemberRole, streaming: Bool, frozenTerm: Term,

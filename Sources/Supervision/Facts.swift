@@ -50,6 +50,11 @@ public struct PostgresReport: Hashable, Codable, Sendable {
     public var version: String?
     /// Why this node could not be promoted as it stands; nil when it could.
     public var unpromotable: String?
+    /// The reason is that settings are lower than the log asks of a standby: replay stands still, and a
+    /// promotion would end Postgres. A start of a standby takes what the log asks for.
+    public var isBelowRequirements = false
+    /// Settings that come into force with a restart only; empty when none wait for one.
+    public var pendingRestart: [String] = []
 
     public init(state: State, takenAt: Instant) {
         self.state = state

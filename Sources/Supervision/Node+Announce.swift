@@ -12,6 +12,7 @@ extension Node {
         noteFollowing()
         watchWrites()
         callAPerson()
+        warnOfUnpromotable()
         tellNews()
         if let route = currentRoute(), route != lastRoute {
             lastRoute = route
@@ -89,6 +90,17 @@ extension Node {
         guard trouble != lastTrouble else { return }
         lastTrouble = trouble
         if let trouble { record(.init("data-unusable", .alarm, "\(me): \(trouble)")) }
+    }
+
+    /// Before it is missed in a failover: a standby that looks healthy and could not take over.
+    private mutating func warnOfUnpromotable() {
+        guard let postgres, postgresState == .standby, standbyTrouble != lastStandbyTrouble else { return }
+        lastStandbyTrouble = standbyTrouble
+        if let why = postgres.unpromotable {
+            record(.init("unpromotable", .warning, "\(me) could not take over: \(why)"))
+        } else {
+            record(.init("promotable", .notice, "\(me) could take over again"))
+        }
     }
 
     private mutating func noteFollowing() {
@@ -183,11 +195,15 @@ extension Node {
         report.systemIdentifier = postgres?.systemIdentifier
         report.version = postgres?.version
         report.unfit = unfitToTakeOver
-        report.reason = lastDecision.reason
+        report.reason = lastDecision.reason ?? standbyTrouble
+        if let pending = postgres?.pendingRestart, !pending.isEmpty { report.pendingRestart = pending }
         if case .clone? = work?.order { report.copying = true }
         report.checksPassing = checksPassing
         return report
     }
+
+    /// It follows, and yet could not take over.
+    private var standbyTrouble: String? { postgresState == .standby ? postgres?.unpromotable : nil }
 
     private var checksPassing: Int {
         if view.isWitness { return raft.leader == nil ? 2 : 3 }

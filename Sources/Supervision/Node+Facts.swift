@@ -178,6 +178,7 @@ extension Node {
     /// had.
     var unfitToTakeOver: String? {
         if let unfit { return unfit }
+        if postgresState == .standby, let why = postgres?.unpromotable { return why }
         return raft.isBootWaiting
             ? "it has just started and waits until promises it may have made are over" : nil
     }

@@ -140,6 +140,7 @@ extension Node {
             known.gate = .closed
             known.settled = nil
             known.streaming = false
+            (known.unpromotable, known.isBelowRequirements, known.pendingRestart) = (nil, false, [])
             postgres = known
         }
         followed = nil
@@ -204,6 +205,7 @@ extension Node {
         case .startStandby, .startPrimary:
             followed = nil
             applied = nil
+            standbyStartedAt = now
         case .configure(let configuration): if outcome.result == .done { applied = configuration }
         case .checkpoint:
             reign?.checkpointed = outcome.result == .done

@@ -60,6 +60,8 @@ extension Node {
         line.agentVersion = heard.report.agentVersion
         line.ageMilliseconds = max(0, (now - heard.at).milliseconds)
         line.reason = heard.report.reason
+        line.pendingSettings = heard.report.pendingRestart ?? []
+        line.pendingRestart = !line.pendingSettings.isEmpty
         if let mine = heard.report.replayed ?? heard.report.position?.lsn, let theirs = lastPrimary {
             line.lagBytes = member.id.name == primary ? 0 : mine.behind(theirs.lsn)
         }

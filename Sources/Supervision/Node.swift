@@ -50,6 +50,8 @@ public struct Node: Sendable {
     var applied: ManagedConfiguration?
     var followed: Followed?
     var joiningMark: JoiningMark?
+    /// When a standby was last started here; nil when not by this agent.
+    var standbyStartedAt: Instant?
     /// The record says "rewinding" by this agent's own doing, and no byte has changed yet.
     var isRewindAhead = false
     /// As the primary: who wants to copy it, in turn.
@@ -77,6 +79,7 @@ public struct Node: Sendable {
     var lastFitness = Fitness.unfit
     var writes = WriteProof()
     var lastTrouble: String?
+    var lastStandbyTrouble: String?
     var slotsTendedAt: Instant
     var lastBeacon: (beacon: Beacon, drawnAt: Instant)?
     /// When a leader other than this member was last heard; the failure lies after it.

@@ -129,6 +129,11 @@ extension Rule {
             },
             action: { _ in .order(.freeze) }),
         Rule(
+            name: "raise-settings",
+            why: "Replay stands still below the settings that the log asks for; a start takes them.",
+            applies: { $0.mustRaiseSettings },
+            action: { .order(.stop(bound: $0.settings.stopTimeout)) }),
+        Rule(
             name: "held-frozen",
             why: "Only a committed document with an open primary of that term lifts the freeze.",
             applies: { $0.isHeldFrozen && !$0.isLeader },
@@ -231,6 +236,17 @@ extension Rule {
 }
 
 extension Node {
+    /// Between two starts for the sake of settings: a bound, should a start not bring what is asked for.
+    static let raiseInterval: Duration = .seconds(10)
+
+    /// A standby that replays no more, and could not be promoted, because of its settings.
+    var mustRaiseSettings: Bool {
+        guard postgresState == .standby, armedEpoch == nil, postgres?.isBelowRequirements == true,
+            hasUsableData
+        else { return false }
+        return standbyStartedAt.map { now - $0 >= Node.raiseInterval } ?? true
+    }
+
     /// This leader reserved a timeline for itself in its own term and has not opened it.
     var isReservedHere: Bool {
         guard isLeader, let primary = view.primary else { return false }

@@ -47,6 +47,10 @@ public struct StatusReport: Hashable, Codable, Sendable {
         public var ageMilliseconds: Int64?
         public var reason: String?
         public var createdSeconds: Int64
+        /// Settings were changed that come into force with a restart of Postgres only.
+        public var pendingRestart = false
+        /// Which ones.
+        public var pendingSettings: [String] = []
 
         enum CodingKeys: String, CodingKey {
             case name, state, role, region, voter, address, checks, timeline, lsn, version, reachable, created
@@ -56,6 +60,8 @@ public struct StatusReport: Hashable, Codable, Sendable {
             case agentVersion = "agent_version"
             case ageMilliseconds = "age_ms"
             case createdSeconds = "created_seconds"
+            case pendingRestart = "pending_restart"
+            case pendingSettings = "pending_settings"
         }
 
         public init(
@@ -166,5 +172,7 @@ extension StatusReport.Line {
         try keys.encode(ageMilliseconds, forKey: .ageMilliseconds)
         try keys.encode(reason, forKey: .reason)
         try keys.encode(createdSeconds, forKey: .createdSeconds)
+        try keys.encode(pendingRestart, forKey: .pendingRestart)
+        try keys.encode(pendingSettings, forKey: .pendingSettings)
     }
 }

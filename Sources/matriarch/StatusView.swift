@@ -50,7 +50,11 @@ struct StatusView {
         let reasons = report.members.compactMap { member in
             member.reason.map { "  \(member.name): \($0)" }
         }
-        return [lines[0]] + painted + reasons
+        let pending = report.members.filter(\.pendingRestart).map { member in
+            "  \(member.name): \(member.pendingSettings.joined(separator: ", ")) "
+                + "wait\(member.pendingSettings.count == 1 ? "s" : "") for `matriarch restart \(member.name)`"
+        }
+        return [lines[0]] + painted + reasons + pending
     }
 
     private func cells(_ member: StatusReport.Line) -> [String] {

@@ -74,8 +74,16 @@ extension RealPostgres {
                     _ = try session.run("select pg_reload_conf()")
                 }
                 let before = try herd.primary()
+                try herd.until("the status shows what waits for a restart") {
+                    try before.view().members.allSatisfy(\.pendingRestart)
+                }
+                let told = try before.command("status").output
+                #expect(told.contains("\(before.name): shared_buffers waits for"), "\(told)")
                 let outcome = try before.command(["restart", "--rolling"], within: .seconds(180))
                 #expect(outcome.status == 0, "\(outcome.error)")
+                try herd.until("nothing waits for a restart any more") {
+                    try before.view().members.allSatisfy { !$0.pendingRestart }
+                }
                 for node in herd.nodes {
                     let session = try Session(node.database, within: .seconds(10))
                     let rows = try session.run("select name from pg_settings where pending_restart")
@@ -88,17 +96,28 @@ extension RealPostgres {
             }
         }
 
-        @Test("A primary is restarted where it is")
+        @Test("A primary is restarted where it is; replicas that have less than it has now start again, too")
         func restart() throws {
             try Arena.trial { herd, trial in
                 let primary = try herd.primary()
                 let term = try primary.view().term
-                let other = herd.others(than: primary)[0]
-                let outcome = try other.command("restart", primary.name)
+                let others = herd.others(than: primary)
+                let session = try Session(primary.database, within: .seconds(10))
+                let raised = try #require(Int(try session.value("show max_connections") ?? "")) + 20
+                _ = try session.run("alter system set max_connections = \(raised)")
+                let outcome = try others[0].command("restart", primary.name)
                 #expect(outcome.status == 0, "\(outcome.error)")
                 #expect(try primary.view().term == term)
                 #expect(try herd.primary().name == primary.name)
                 try trial.writesGoOn()
+                try herd.until("the replicas have what the log asks for") {
+                    try others.allSatisfy { node in
+                        let session = try? Session(node.database, within: .seconds(10))
+                        return try session?.value("show max_connections") == String(raised)
+                    }
+                }
+                try herd.until(herd.isSettled, within: Arena.patience)
+                #expect(others[0].log().contains("could not take over: max_connections"))
                 try trial.expectNothingLost()
             }
         }

@@ -164,7 +164,13 @@ struct Words {
         report.foundingMarker = try optional("marker") ?? report.foundingMarker
         report.checkpointTimeline = try optional("checkpoint") ?? report.checkpointTimeline
         if let text = command["unusable"] { report.unusable = String(text.map { $0 == "_" ? " " : $0 }) }
-        if let text = command["unpromotable"] { report.unpromotable = text }
+        if let text = command["unpromotable"] {
+            report.unpromotable = text == "none" ? nil : String(text.map { $0 == "_" ? " " : $0 })
+        }
+        report.isBelowRequirements = command.has("below")
+        if let text = command["pending"] {
+            report.pendingRestart = text == "none" ? [] : text.split(separator: ",").map(String.init)
+        }
         if command.has("torn") { report.isTorn = true }
         return report
     }
