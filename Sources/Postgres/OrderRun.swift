@@ -87,6 +87,9 @@ struct OrderRun {
             return
         }
         try DataDirectory.checkForStart(site)
+        if configuration.isKnownStandby, !Files.exists(site.standbySignal) {
+            throw Impossible("standby.signal is gone: Postgres was promoted, or started, by hand")
+        }
         try gate.close()
         try Files.removeDurably(site.data("recovery.signal"))
         try Files.replaceDurably(site.standbySignal, [])

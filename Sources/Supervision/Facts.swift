@@ -135,6 +135,8 @@ public struct DataRecord: Hashable, Codable, Sendable {
     public var divergence: Divergence?
     /// How many of the copies that operators asked this instance for were begun; nil is none.
     public var copiesBegun: Int?
+    /// It was promoted or started by hand: what its log says, under whatever timeline, is nobody's history.
+    public var isStray: Bool?
 
     public init() {}
 }

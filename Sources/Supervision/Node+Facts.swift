@@ -170,6 +170,7 @@ extension Node {
         if unfitUntil > now { return "a promotion failed here a moment ago" }
         if document.systemIdentifier == nil { return nil }
         if data.state != .valid { return "its data is \(data.state.rawValue)" }
+        if data.isStray == true { return "it was promoted or started by hand" }
         if let foreign = foreignSystem { return foreign }
         return nil
     }

@@ -59,7 +59,7 @@ extension Node {
     private var freezeVerdict: FreezeAnswer.Verdict {
         switch data.state {
         case .none, .cloning, .rewinding, .joining: return .noData
-        case .valid: break
+        case .valid: if data.isStray == true { return .noData }
         }
         guard let guardian else { return .pending("the guard does not answer") }
         if guardian.epoch != nil { return .pending("being fenced") }

@@ -206,6 +206,7 @@ extension Node {
             followed = nil
             applied = nil
             standbyStartedAt = now
+            if case .impossible(let reason) = outcome.result { noteStray(reason) }
         case .configure(let configuration): if outcome.result == .done { applied = configuration }
         case .checkpoint:
             reign?.checkpointed = outcome.result == .done

@@ -149,6 +149,9 @@ public struct ManagedConfiguration: Hashable, Codable, Sendable {
     public var timeline: Timeline?
     /// All that the history goes through, and so the only ones that a start may follow; nil while unknown.
     public var history: [Timeline]?
+    /// The data was a standby's when it was last left: without its standby.signal somebody else had it since,
+    /// and a start is impossible.
+    public var isKnownStandby = false
 
     public init(
         synchronousStandbys: SynchronousStandbys, memberAddresses: [String], slots: [String],

@@ -98,6 +98,9 @@ extension Rule {
             applies: { $0.hasDiverged },
             action: { node in
                 let reason = node.failures.reason("rewind").map { "can't be rewound (\($0))" }
+                if node.data.isStray == true {
+                    return .giveUp(node.cloningRecord, "what was written by hand is not part of the history")
+                }
                 return .giveUp(
                     node.cloningRecord,
                     "the log that ends at \(node.postgres?.settled?.description ?? "") is not part of the "
@@ -112,13 +115,29 @@ extension Node {
 
     var hasDiverged: Bool {
         guard postgres?.gate == .closed, let settled = postgres?.settled, let document else { return false }
+        if data.isStray == true { return true }
         switch document.standing(of: settled) {
         case .diverged, .unknown: return true
         case .current, .ancestor: return false
         }
     }
 
-    var divergence: Divergence? { postgres?.settled.flatMap { document?.divergence(of: $0) } }
+    /// Nil for a log that only seems to be on a timeline of ours.
+    var divergence: Divergence? {
+        data.isStray == true ? nil : postgres?.settled.flatMap { document?.divergence(of: $0) }
+    }
+
+    /// This agent left the data as a standby's.
+    var isKnownStandby: Bool { data.state == .valid && data.intent == .standby && data.isStray != true }
+
+    /// Somebody promoted it by hand, or started it without us: it may hold other bytes under a timeline's
+    /// number that the cluster gives to another promotion later.
+    mutating func noteStray(_ reason: String) {
+        var record = data
+        record.isStray = true
+        self.record(.init("stray", .warning, "\(me)'s data is copied anew: \(reason)"))
+        write(record)
+    }
 
     var isWorthRewinding: Bool { divergence != nil && failures.count("rewind") < Node.rewindLimit }
 
@@ -198,6 +217,7 @@ extension Node {
         var record = data
         record.state = .joining
         record.divergence = nil
+        record.isStray = nil
         write(record)
     }
 }

@@ -116,9 +116,10 @@ extension Rule {
                     && node.mayTry("start-standby")
             },
             action: { node in
-                guard let configuration = node.managedConfiguration(asPrimary: false) else {
+                guard var configuration = node.managedConfiguration(asPrimary: false) else {
                     return .wait(nil)
                 }
+                configuration.isKnownStandby = node.isKnownStandby
                 return .order(.startStandby(configuration))
             }),
         Rule(
