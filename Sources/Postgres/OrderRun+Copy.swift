@@ -36,6 +36,16 @@ extension OrderRun {
         if try door.state().postmaster != nil {
             throw PostgresError.refused(doing, "Postgres runs in it: it must be stopped first")
         }
+        try requireNobody(doing)
+    }
+
+    /// Nothing is changed under a Postgres that somebody else started, and it is nobody's to end but theirs.
+    func requireNobody(_ doing: String) throws {
+        guard let other = Postmaster.find(site) else { return }
+        throw PostgresError.refused(
+            doing,
+            "process \(other.entry.pid), which the guard did not start, runs in "
+                + "\(site.dataDirectory): stop it (pg_ctl stop -D \(site.dataDirectory))")
     }
 
     // MARK: copies

@@ -99,7 +99,8 @@ extension OrderRun {
         _ = try session.query(
             """
             select pg_terminate_backend(pid) from pg_stat_activity
-            where backend_type = 'client backend' and application_name <> $1 and pid <> pg_backend_pid()
+            where backend_type = 'client backend' and pid <> pg_backend_pid()
+                and not (application_name = $1 and usename = current_user)
             """, [PostgresSite.applicationName], until: Deadline.after(.seconds(5)))
     }
 

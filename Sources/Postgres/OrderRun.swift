@@ -86,6 +86,7 @@ struct OrderRun {
             }
             return
         }
+        try requireNobody("starting the standby")
         try DataDirectory.checkForStart(site)
         if configuration.isKnownStandby, !Files.exists(site.standbySignal) {
             throw Impossible("standby.signal is gone: Postgres was promoted, or started, by hand")
@@ -117,6 +118,7 @@ struct OrderRun {
         guard state.epoch != nil else {
             throw PostgresError.refused("starting the primary", "the guard is not armed")
         }
+        try requireNobody("starting the primary")
         try DataDirectory.checkForStart(site)
         try gate.close()
         try prepareStart(configuration)
@@ -188,6 +190,9 @@ struct OrderRun {
     /// Postgres's own log says most; what it can say of its settings it is asked for here.
     private func startFailure() -> PostgresError {
         var reason = "Postgres ended at once; its log says why"
+        if let taken = takenPort {
+            reason = "Postgres ended at once: something else listens on \(taken) (ss -ltnp shows it)"
+        }
         do {
             _ = try site.run(
                 "postgres", ["-D", site.dataDirectory] + settings.arguments + ["-C", "data_directory"],
@@ -198,18 +203,21 @@ struct OrderRun {
         return PostgresError.refused("starting Postgres", reason)
     }
 
-    /// What the guard needs for a kill after its bound.
-    private static let killPatience = Duration.seconds(5)
-
-    func stop(_ bound: Duration) throws {
-        if try door.state().postmaster != nil {
-            let milliseconds = UInt32(clamping: max(0, bound.milliseconds))
-            _ = try door.ask(.stop(.fast, boundMilliseconds: milliseconds))
-            guard try door.awaitDeath(until: Deadline.after(bound + Self.killPatience)) else {
-                throw PostgresError(.timedOut, "stopping Postgres", "processes are left that can't be ended")
+    /// The address that Postgres can't have, when somebody else has it.
+    private var takenPort: SocketAddress? {
+        let hosts =
+            site.listenAddresses == "*"
+            ? ["0.0.0.0", "::"]
+            : site.listenAddresses.split(
+                separator: ","
+            ).map { $0.filter { $0 != " " } }
+        for host in hosts {
+            guard let address = SocketAddress(host: host, port: UInt16(clamping: site.port)) else { continue }
+            do { close(try Sockets.listen(on: address)) } catch {
+                if error.code == EADDRINUSE { return address }
             }
         }
-        try gate.close()
+        return nil
     }
 
     func checkpoint() throws {

@@ -26,6 +26,8 @@ final class GuardKeeper {
     private var guardEntry: ProcessTable.Entry?
     private var lastStart: Int64 = 0
     private var known: GuardState?
+    /// What the kernel had killed for want of memory when this Postgres was first seen.
+    private var killsBefore: UInt64?
     private var isLeaving = false
     var onReport: ((GuardReport) -> Void)?
     var onLost: (() -> Void)?
@@ -146,7 +148,7 @@ final class GuardKeeper {
 
     private func take(_ event: GuardEvent) {
         switch event.kind {
-        case .exited: Log.notice("Postgres has ended", [("how", GuardKeeper.describe(event.state.exit))])
+        case .exited: Log.notice("Postgres has ended", [("how", describe(event.state.exit))])
         case .killed: Log.notice("Postgres was ended, no process of it is left")
         case .fenced(let reason): Log.warning("the guard ends Postgres", [("reason", reason)])
         }
@@ -154,17 +156,26 @@ final class GuardKeeper {
     }
 
     private func report(_ state: GuardState) {
+        if let running = state.postmaster, running != known?.postmaster { killsBefore = MemoryPressure.kills }
         known = state
         onReport?(
             GuardReport(
                 epoch: state.epoch, deadline: Instant(nanoseconds: state.deadline),
                 highestDisarmed: state.disarmed, isPostgresAlive: state.postmaster != nil,
-                lastExit: GuardKeeper.describe(state.exit)))
+                lastExit: describe(state.exit)))
     }
 
-    private static func describe(_ exit: GuardState.Exit?) -> String {
+    private func describe(_ exit: GuardState.Exit?) -> String {
         guard let exit else { return "not started yet" }
-        return exit.code < 0 ? "signal \(-exit.code)" : "exit status \(exit.code)"
+        if exit.code < 0 { return "signal \(-exit.code)" + starved }
+        // restart_after_crash is off: Postgres ends with the first process that it loses.
+        let why = exit.code == 1 ? " (one of its processes crashed or was killed, or it could not start)" : ""
+        return "exit status \(exit.code)\(why)" + starved
+    }
+
+    private var starved: String {
+        guard let before = killsBefore, let now = MemoryPressure.kills, now > before else { return "" }
+        return "; meanwhile the kernel killed \(now - before) for want of memory on this machine"
     }
 
     /// The guard is gone or mute. Whatever of Postgres is left is ended here, with proof, before another
