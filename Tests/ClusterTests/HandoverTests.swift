@@ -25,6 +25,35 @@ extension RealPostgres {
             }
         }
 
+        @Test("One standby is frozen and the archiver hangs: the other takes over within the bound all the same")
+        func heldUp() throws {
+            try Arena.trial { herd, trial in
+                let old = try herd.primary()
+                let (frozen, target) = (herd.others(than: old)[0], herd.others(than: old)[1])
+                let session = try Session(old.database, within: .seconds(5))
+                _ = try session.run("alter system set archive_mode = on")
+                _ = try session.run("alter system set archive_command = 'exec sleep 1000'")
+                #expect(try old.command("restart", old.name).status == 0)
+                try trial.writesGoOn()
+                let receiver = try frozen.walReceiver()
+                #expect(kill(receiver, SIGSTOP) == 0)
+                defer { kill(receiver, SIGCONT) }
+                let fault = Moment.current
+                let outcome = try old.command("switchover", "--to", target.name)
+                #expect(outcome.status == 0, "\(outcome.error)")
+                try herd.until(.primary(is: target.name), seenBy: [old, target], within: Arena.patience)
+                try trial.writesGoOn()
+                // 5 s for the stop, and room for a busy machine.
+                #expect(trial.writer.longestGap(since: fault).length < .seconds(10))
+                kill(receiver, SIGCONT)
+                let mended = try Session(old.database, within: .seconds(30))
+                _ = try mended.run("alter system reset all")
+                try herd.until(herd.isWhole, within: Arena.patience)
+                #expect(try old.command("restart", old.name).status == 0)
+                try trial.expectNothingLost()
+            }
+        }
+
         @Test("A dry run changes nothing; an unknown node is refused")
         func refused() throws {
             try Arena.trial { herd, trial in
@@ -101,4 +130,13 @@ struct Marked {
     }
 
     var isSameCopy: Bool { FileManager.default.fileExists(atPath: path) }
+}
+
+extension HerdNode {
+    fileprivate func walReceiver() throws -> Int32 {
+        let found = processes.first { process in
+            Processes.arguments(process.pid).joined(separator: " ").contains("walreceiver")
+        }
+        return try #require(found).pid
+    }
 }

@@ -41,11 +41,19 @@ extension RealPostgres {
             }
         }
 
-        @Test("The postmaster is killed under load: writes come back and nothing is lost")
+        @Test("The postmaster, then one backend is killed under load: it starts again there, nothing is lost")
         func postmaster() throws {
             try Arena.trial { herd, trial in
                 try herd.primary().kill(.postmaster)
                 try trial.writesGoOn()
+                let primary = try herd.primary()
+                // As the kernel does when memory runs out; Postgres ends with it (restart_after_crash = off).
+                let session = try Session(primary.database, within: .seconds(5))
+                let backend = try #require(Int32(try session.value("select pg_backend_pid()") ?? ""))
+                #expect(Glibc.kill(backend, SIGKILL) == 0)
+                try trial.writesGoOn()
+                #expect(try herd.primary().name == primary.name)
+                #expect(primary.log().contains("one of its processes crashed or was killed"))
                 try trial.expectNothingLost()
             }
         }

@@ -23,6 +23,23 @@ extension RealPostgres {
             }
         }
 
+        @Test("A standby promoted by hand is ended, copied anew and follows again; nobody else writes")
+        func promotedByHand() throws {
+            try Arena.trial { herd, trial in
+                let node = herd.others(than: try herd.primary())[0]
+                let marked = try Marked(node)
+                let session = try Session(node.database, within: .seconds(5))
+                _ = try? session.run("select pg_promote()")
+                try herd.until("its agent knows it", within: Arena.patience) {
+                    node.log().contains("was promoted, or started, by hand")
+                }
+                try herd.until(.replica(node.name), within: Arena.patience)
+                #expect(!marked.isSameCopy)
+                try trial.writesGoOn()
+                try trial.expectNothingLost()
+            }
+        }
+
         @Test("A node with another database is not let in, and its data stays as it is")
         func foreignDatabase() throws {
             try Arena.trial { herd, trial in
