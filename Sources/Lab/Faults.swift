@@ -80,7 +80,8 @@ extension HerdNode {
     /// Takes all data and all memory of ever having been a member away.
     public func eraseEverything() throws {
         let manager = FileManager.default
-        for path in [dataDirectory, stateDirectory, runtimeDirectory] where manager.fileExists(atPath: path) {
+        let all = [dataDirectory, stateDirectory, runtimeDirectory, ownVolume]
+        for path in all where manager.fileExists(atPath: path) {
             try manager.removeItem(atPath: path)
         }
         try prepare()

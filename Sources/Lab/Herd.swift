@@ -15,11 +15,14 @@ public final class Herd: Sendable {
         public var cluster: String
         /// Added to every node's configuration file, or replacing what it would have.
         public var settings: [String: String]
+        /// Gives every node a disk of its own under one and the same path (`HerdNode.volume`), as machines
+        /// have it, in a mount namespace; for root.
+        public var volumes: Bool
 
         public init(
             nodes: Int = 3, spares: Int = 0, placement: Placement = .best, region: String = "here",
             cluster: String = "herd",
-            settings: [String: String] = [:]
+            settings: [String: String] = [:], volumes: Bool = false
         ) {
             self.nodes = nodes
             self.spares = spares
@@ -27,6 +30,7 @@ public final class Herd: Sendable {
             self.region = region
             self.cluster = cluster
             self.settings = settings
+            self.volumes = volumes
         }
     }
 
@@ -55,7 +59,9 @@ public final class Herd: Sendable {
                 ? Network(tag: claim.tag, nodes: options.nodes + options.spares) : nil
             let all = try Herd.nodes(
                 options, in: claim.directory,
-                HerdNode.Installation(machine: machine, programs: programs, network: network))
+                HerdNode.Installation(
+                    machine: machine, programs: programs, network: network,
+                    volume: options.volumes ? claim.directory + "/volume" : nil))
             (self.programs, self.network) = (programs, network)
             nodes = Array(all.prefix(options.nodes))
             spares = Array(all.dropFirst(options.nodes))

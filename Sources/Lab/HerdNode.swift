@@ -9,6 +9,8 @@ public final class HerdNode: Sendable {
         var machine: Machine
         var programs: Programs
         var network: Network?
+        /// Where each node finds its own disk; nil when nodes have none.
+        var volume: String?
     }
 
     public let name: String
@@ -52,7 +54,26 @@ public final class HerdNode: Sendable {
     func prepare() throws {
         try installation.machine.makeDirectory(directory, mode: 0o755)
         for path in [stateDirectory, runtimeDirectory] { try installation.machine.makeDirectory(path) }
+        if let volume = installation.volume {
+            for path in [volume, ownVolume] { try installation.machine.makeDirectory(path, mode: 0o755) }
+        }
         try installation.machine.write("", to: logPath, mode: 0o644)
+    }
+
+    /// The path under which this node's programs, and they only, find `ownVolume`.
+    public var volume: String { installation.volume ?? ownVolume }
+    public var ownVolume: String { directory + "/volume" }
+
+    /// A directory on this node's own disk, as the Postgres user's.
+    public func makeDirectory(onVolume name: String) throws {
+        try installation.machine.makeDirectory("\(ownVolume)/\(name)")
+    }
+
+    /// The words before a command line that put the own disk in its place for it.
+    private var withVolume: [String] {
+        guard let volume = installation.volume else { return [] }
+        let script = "mount --bind \"$0\" \"$1\" && shift && exec \"$@\""
+        return ["unshare", "--mount", "sh", "-c", script, ownVolume, volume]
     }
 
     public func write(_ configuration: NodeConfiguration) throws {
@@ -75,7 +96,7 @@ public final class HerdNode: Sendable {
     public func start() throws {
         let machine = installation.machine
         let words =
-            place.prefix + machine.asPostgres
+            place.prefix + withVolume + machine.asPostgres
             + [installation.programs["matriarchd"], "--config", configurationPath]
         lastStart.withLock { $0 = .current }
         let log = open(logPath, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o644)

@@ -66,6 +66,8 @@ enum DataDirectory {
     static func releasePrevious(_ site: PostgresSite) {
         guard Files.exists(site.previousDirectory) else { return }
         do {
+            try Tablespace.discard(
+                of: site.previousDirectory, staying: site.dataDirectory, version: binaryVersion(site))
             try Files.removeTree(site.previousDirectory)
             Log.notice("the copy is valid: the old data directory is removed")
         } catch {

@@ -67,16 +67,52 @@ extension OrderRun {
         try checkSource(plan, doing)
         // First: making room may cost the old directory.
         saveDiverged(plan)
-        try Files.removeTree(site.unfinishedDirectory)
-        try makeRoom(for: try sourceBytes(plan), doing)
+        let version = try DataDirectory.binaryVersion(site)
+        let spaces = try tablespaces(of: plan)
+        try checkTablespaces(spaces, version, doing)
+        try removeUnfinished(spaces)
+        try makeRoom(for: try sourceBytes(plan), version, doing)
         do {
-            try copy(plan, doing)
+            try copy(plan, spaces, doing)
             try checkCopy(plan, doing)
         } catch {
-            try Files.removeTree(site.unfinishedDirectory)
+            try removeUnfinished(spaces)
             throw error
         }
-        try install()
+        try install(spaces, version)
+    }
+
+    private func removeUnfinished(_ spaces: [Tablespace]) throws {
+        try Files.removeTree(site.unfinishedDirectory)
+        for space in spaces { try Files.removeTree(space.staging) }
+    }
+
+    /// Those of the source that lie outside its data directory: they come to the same paths here.
+    private func tablespaces(of plan: ClonePlan) throws -> [Tablespace] {
+        let session = try Session.open(plan.source.parameters, until: Deadline.after(.seconds(15)))
+        let rows = try session.query(
+            """
+            select oid, pg_tablespace_location(oid) from pg_tablespace
+            where pg_tablespace_location(oid) like '/%' order by oid
+            """, until: Deadline.after(.seconds(15)))
+        return rows.cells.compactMap { row in
+            guard let oid = row[0], let path = row[1] else { return nil }
+            return Tablespace(oid: oid, path: path)
+        }
+    }
+
+    /// What lies there already is replaced only if this node's own data, or what is kept of it, leads there:
+    /// it may be another Postgres's on the same machine, or the very source's.
+    private func checkTablespaces(_ spaces: [Tablespace], _ version: String, _ doing: String) throws {
+        let own = Set(
+            [site.dataDirectory, site.previousDirectory].flatMap(Tablespace.linked).map(\.path))
+        for space in spaces where !own.contains(space.path) {
+            guard let held = Tablespace.contents(space.path, version: version).first else { continue }
+            throw PostgresError.refused(
+                doing,
+                "its tablespace \(space.path) holds \(held) here, which nothing of this node leads to: "
+                    + "move that away if it is nobody's")
+        }
     }
 
     /// What of the old directory is not part of the history. Without it the copy is made all the same: the
@@ -130,14 +166,19 @@ extension OrderRun {
 
     /// The old directory is kept until the copy is valid; where both don't fit it goes first, and that is
     /// said.
-    private func makeRoom(for bytes: UInt64, _ doing: String) throws {
+    private func makeRoom(for bytes: UInt64, _ version: String, _ doing: String) throws {
         let parent = Files.directory(of: site.dataDirectory)
         let needed = bytes + Self.spareBytes
         if try Files.freeBytes(at: parent) >= needed { return }
         let isKept = Files.exists(site.previousDirectory)
         note("there is no room for the old data beside the copy: it is removed first")
+        try Tablespace.discard(
+            of: site.previousDirectory, staying: site.dataDirectory, version: version)
         try Files.removeTree(site.previousDirectory)
-        if try !isKept || Files.freeBytes(at: parent) < needed { try Files.removeTree(site.dataDirectory) }
+        if try !isKept || Files.freeBytes(at: parent) < needed {
+            try Tablespace.discard(of: site.dataDirectory, staying: nil, version: version)
+            try Files.removeTree(site.dataDirectory)
+        }
         let free = try Files.freeBytes(at: parent)
         guard free >= needed else {
             throw PostgresError.refused(
@@ -145,11 +186,12 @@ extension OrderRun {
         }
     }
 
-    private func copy(_ plan: ClonePlan, _ doing: String) throws {
-        let arguments = [
-            "-D", site.unfinishedDirectory, "-d", plan.source.connection, "--no-password", "-X", "stream",
-            "-c", "fast", "-P", "-l", plan.source.applicationName,
-        ]
+    private func copy(_ plan: ClonePlan, _ spaces: [Tablespace], _ doing: String) throws {
+        let arguments =
+            [
+                "-D", site.unfinishedDirectory, "-d", plan.source.connection, "--no-password", "-X", "stream",
+                "-c", "fast", "-P", "-l", plan.source.applicationName,
+            ] + spaces.flatMap { ["-T", $0.mapping] }
         _ = try copying("pg_basebackup", arguments, from: plan.source, doing)
     }
 
@@ -169,13 +211,20 @@ extension OrderRun {
 
     /// Puts the copy in the old directory's place. A crash in between leaves no data directory, or the old
     /// one: the record says "cloning" either way, and it is done again.
-    private func install() throws {
+    private func install(_ spaces: [Tablespace], _ version: String) throws {
         let isWorthless = DataDirectory.isAbsent(site) || Files.exists(site.tornMarker)
+        for space in spaces {
+            try space.install(version: version, keepsOld: !isWorthless)
+            try space.relink(in: site.unfinishedDirectory, to: space.path)
+        }
         if isWorthless || Files.exists(site.previousDirectory) {
             // An unproven copy, torn data or nothing: what is worth keeping is kept already.
             try Files.removeTree(site.dataDirectory)
         } else {
             try Files.renameDurably(site.dataDirectory, to: site.previousDirectory)
+        }
+        for space in Tablespace.linked(from: site.previousDirectory) where Files.exists(space.previous) {
+            try space.relink(in: site.previousDirectory, to: space.previous)
         }
         try Files.renameDurably(site.unfinishedDirectory, to: site.dataDirectory)
         try Files.removeTree(site.keptWALDirectory)

@@ -78,7 +78,7 @@ struct Stragglers {
         let senders = named.filter { $0.1.hasPrefix("walsender") }
         var words = named.filter { $0.1.hasPrefix("archiver") }.compactMap { hurryArchiver($0.0) }
         words += senders.compactMap { hurryWalsender($0.0, $0.1) }
-        // One that can't even say farewell, because nobody reads, does not obey. Killing it ends the others, too.
+        // One that can't even say farewell, because nobody reads, does not obey. Killing it ends the others.
         if senders.allSatisfy({ isDeaf($0.0) }) { for (sender, _) in senders { send(SIGKILL, to: sender) } }
         return words
     }

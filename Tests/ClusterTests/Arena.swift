@@ -20,7 +20,7 @@ enum Arena {
     static func makeHerd(nodes: Int = 3, spares: Int = 0, placement: Placement = .best) throws -> Herd {
         let options = Herd.Options(
             nodes: nodes, spares: spares, placement: placement,
-            settings: ["lease_duration": "\(Int(lease.seconds))s"])
+            settings: ["lease_duration": "\(Int(lease.seconds))s"], volumes: Machine.isRoot)
         return try Herd(options, programs: Programs(directory: BuiltPrograms.directory))
     }
 

@@ -25,7 +25,7 @@ extension RealPostgres {
             }
         }
 
-        @Test("One standby is frozen and the archiver hangs: the other takes over within the bound all the same")
+        @Test("One standby is frozen and the archiver hangs: the other takes over all the same")
         func heldUp() throws {
             try Arena.trial { herd, trial in
                 let old = try herd.primary()

@@ -13,6 +13,7 @@ extension RealPostgres {
             try Arena.trial { herd, trial in
                 let lonely = try herd.primary()
                 let told = Story(lonely)
+                try makeTablespace(herd)
                 let fault = Moment.current
                 try leaveAlone(lonely, herd)
                 try trial.writesGoOn()
@@ -24,6 +25,8 @@ extension RealPostgres {
                 let note = try Files.readText(kept + "/NOTE")
                 #expect(note.contains("member    \(lonely.name)\n"))
                 #expect(try Files.list(kept).contains { $0.utf8.count == 24 })
+                #expect(try spaced(on: lonely) == "1000", "what it wrote alone into the tablespace is gone")
+                try dropTablespace(herd)
                 try trial.expectLossOnlyAround(fault)
             }
         }
@@ -31,6 +34,7 @@ extension RealPostgres {
         @Test("Its own WAL is gone: it is copied; the old directory is kept until the copy is valid")
         func copied() throws {
             try Arena.trial { herd, trial in
+                try makeTablespace(herd)
                 let lonely = try herd.primary()
                 let told = Story(lonely)
                 try leaveAlone(lonely, herd)
@@ -44,6 +48,9 @@ extension RealPostgres {
                 try herd.until("the old directory is kept", within: Arena.patience) { Files.exists(previous) }
                 try herd.until(.replica(lonely.name), within: Arena.patience)
                 try herd.until("the old directory is removed") { !Files.exists(previous) }
+                #expect(try Files.list(lonely.ownVolume + "/fast").filter { !$0.hasPrefix("PG_") } == [])
+                #expect(try spaced(on: lonely) == "1000")
+                try dropTablespace(herd)
                 #expect(told.since.contains("can't be rewound"), "\(told.since)")
                 #expect(told.since.contains(" copies "), "\(told.since)")
             }
@@ -95,11 +102,38 @@ extension RealPostgres {
 
         // MARK: how it gets there
 
+        /// A table in a tablespace outside the data directory, on every node's own disk.
+        private func makeTablespace(_ herd: Herd) throws {
+            let primary = try herd.primary()
+            for node in herd.nodes { try node.makeDirectory(onVolume: "fast") }
+            let session = try Session(primary.database, within: .seconds(10))
+            _ = try session.run("create tablespace fast location '\(primary.volume)/fast'")
+            _ = try session.run(
+                "create table spaced tablespace fast as select generate_series(1, 1000) n")
+            try herd.until("every node has it") {
+                try herd.nodes.allSatisfy { try spaced(on: $0) == "1000" }
+            }
+        }
+
+        private func dropTablespace(_ herd: Herd) throws {
+            let session = try Session(try herd.primary().database, within: .seconds(10))
+            _ = try session.run("drop table spaced")
+            _ = try session.run("drop tablespace fast")
+        }
+
+        private func spaced(on node: HerdNode) throws -> String? {
+            guard let session = try? Session(node.database, within: .seconds(10)) else { return nil }
+            return try? session.value("select count(*) from spaced")
+        }
+
         /// Cuts a primary off until another writes; what it took meanwhile is nobody else's.
         private func leaveAlone(_ lonely: HerdNode, _ herd: Herd) throws {
             try lonely.cut(.everything)
             let session = try Session(lonely.database, within: .seconds(5))
             _ = try session.run("create table if not exists alone (n int)", within: .seconds(2))
+            if try session.value("select to_regclass('spaced')") != nil {
+                _ = try session.run("insert into spaced values (0)", within: .seconds(2))
+            }
             // More than one segment, so that there is something between the fork and the end.
             for _ in 0..<2 {
                 _ = try session.run("insert into alone select generate_series(1, 1000)", within: .seconds(2))
