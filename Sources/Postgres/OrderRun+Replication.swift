@@ -58,7 +58,10 @@ extension OrderRun {
 
     // MARK: promotion
 
+    /// Without any progress of replay; a long backlog takes as long as it takes.
     private static let promotionPatience = Duration.seconds(60)
+    /// Between two words about it.
+    private static let wordInterval = Duration.seconds(1)
     /// A session that came in meanwhile may hold up replay as well.
     private static let sessionPatience = Duration.milliseconds(200)
 
@@ -78,7 +81,7 @@ extension OrderRun {
         try checkPlaceholder(session, doing)
         try endClientSessions(session)
         _ = try session.query("select pg_promote(false)", until: Deadline.after(.seconds(5)))
-        try awaitPromotion(session, doing)
+        try awaitPromotion(session, from: end.lsn, doing)
         return try promoted(session)
     }
 
@@ -104,16 +107,28 @@ extension OrderRun {
             """, [PostgresSite.applicationName], until: Deadline.after(.seconds(5)))
     }
 
-    private func awaitPromotion(_ session: Session, _ doing: String) throws {
-        let deadline = Deadline.after(Self.promotionPatience)
-        var nextSweep = Deadline.after(Self.sessionPatience)
+    /// What was received and not replayed yet comes first: it may have been acknowledged.
+    private func awaitPromotion(_ session: Session, from end: LSN, _ doing: String) throws {
+        var deadline = Deadline.after(Self.promotionPatience)
+        var (nextSweep, nextWord) = (Deadline.after(Self.sessionPatience), Deadline.after(Self.wordInterval))
+        var replayed: LSN?
         while true {
-            let inRecovery = try session.query("select pg_is_in_recovery()", until: deadline).value
-            if inRecovery == "f" { return }
+            let row = try session.query(
+                "select pg_is_in_recovery(), pg_last_wal_replay_lsn()", until: deadline
+            ).first
+            if row?.first == "f" { return }
+            if let now = row?.last?.flatMap({ LSN($0) }), now != replayed {
+                replayed = now
+                deadline = Deadline.after(Self.promotionPatience)
+            }
             if Deadline.isPast(deadline) { throw PostgresError(.timedOut, doing) }
             if Deadline.isPast(nextSweep) {
                 try endClientSessions(session)
                 nextSweep = Deadline.after(Self.sessionPatience)
+            }
+            if let replayed, Deadline.isPast(nextWord) {
+                tell(.progress("\(replayed.behind(end) >> 20) MB left to replay"))
+                nextWord = Deadline.after(Self.wordInterval)
             }
             Deadline.pause(.milliseconds(2))
         }

@@ -165,8 +165,10 @@ extension Node {
             let text = why.isEmpty ? "there is no other member" : why.joined(separator: "; ")
             return CommandAnswer(verdict: .refused, reason: "nobody can take over: \(text)")
         }
-        let target = wish ?? candidates.first ?? me
-        if let why = refusal(of: target) { return CommandAnswer(verdict: .refused, reason: why) }
+        let target = wish ?? candidates.first { backlog(of: $0) == nil } ?? candidates.first ?? me
+        if let why = refusal(of: target) ?? backlog(of: target) {
+            return CommandAnswer(verdict: .refused, reason: why)
+        }
         let steps = [
             "checkpoint on \(me), clients go on writing", "hold new clients, stop Postgres on \(me)",
             "\(target) freezes the herd, compares positions and is promoted"
@@ -179,6 +181,17 @@ extension Node {
         record(.init("switchover", .notice, "handing over from \(me) to \(target) (asked by \(reason))"))
         drive(.propose(next))
         return CommandAnswer(verdict: .accepted, lines: steps, target: target)
+    }
+
+    /// Why a planned hand-over to this member had better wait: what it has received it must replay before
+    /// anybody writes again.
+    private func backlog(of target: MemberID) -> String? {
+        guard let document, let mine = postgres?.position, let theirs = report(of: target)?.report.replayed
+        else { return nil }
+        let left = theirs.behind(mine.lsn)
+        guard left > document.maximumLagOnFailover else { return nil }
+        return "\(target) has \(left) bytes left to replay, more than maximum_lag_on_failover "
+            + "(\(document.maximumLagOnFailover)): nobody could write meanwhile"
     }
 
     private func switchoverBlocked(_ document: ClusterDocument) -> String? {

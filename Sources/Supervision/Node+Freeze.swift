@@ -133,7 +133,7 @@ extension Node {
             }
         }
         guard let best, let eligible else {
-            return Choice(verdict: .wait("no frozen member holds valid data and may lead"))
+            return Choice(verdict: .wait(nobodyMayLead(positions.map(\.0), reign)))
         }
         if let reason = mustWait(for: best.position, document, reign, since) {
             return Choice(verdict: .wait(reason))
@@ -147,6 +147,14 @@ extension Node {
             return Choice(verdict: .wait("the term was given to \(eligible.member) a moment ago"))
         }
         return Choice(verdict: .promote(eligible.member))
+    }
+
+    private func nobodyMayLead(_ frozen: [MemberID], _ reign: Reign) -> String {
+        let barred = frozen.compactMap { member in
+            reign.answer(of: member)?.unpromotable.map { "\(member): \($0)" }
+        }
+        let why = barred.isEmpty ? "" : " (\(barred.joined(separator: "; ")))"
+        return "no frozen member holds valid data and may lead" + why
     }
 
     /// Of two members that hold the same: the higher priority, else this member, which leads already. A wish

@@ -161,10 +161,10 @@ final class Instance {
     }
 
     /// A session that sees table t as it is now, and keeps seeing it.
-    func openReader() throws -> Session {
+    func openReader(as application: String = "reader") throws -> Session {
         _ = try waitFor("the table is there") { try? sql("select count(*) from t") }
-        // Another application than the agent's own sessions.
-        let reader = try open(["application_name": "reader"])
+        let reader = try openRemote(
+            "postgres", Self.credentials.operatorPassword, ["application_name": application])
         _ = try reader.query("begin isolation level repeatable read", until: Deadline.after(.seconds(5)))
         _ = try reader.query("select count(*) from t", until: Deadline.after(.seconds(5)))
         return reader

@@ -182,6 +182,7 @@ struct Words {
             frozenTerm: 0, agentVersion: "1")
         report.position = try command["at"].map(position)
         report.unfit = command["unfit"]
+        report.replayed = try command["replayed"].map(position)?.lsn
         return report
     }
 }
