@@ -30,9 +30,10 @@ extension OrderRun {
             try gate.closeSettings()
             try postmaster.signal(SIGHUP)
         }
+        let began = BootClock.now()
         let deadline = Deadline.after(Self.settlePatience)
         while survey.look()?.settled == nil, !Deadline.isPast(deadline), postmaster.isRunning {
-            Deadline.pause(.milliseconds(10))
+            Deadline.pause(Deadline.rest(since: began, within: Self.startLook))
         }
     }
 

@@ -162,6 +162,7 @@ struct OrderRun {
     /// A start is over when Postgres takes sessions, or has been at its recovery for so long that others may
     /// report.
     private static let startPatience = Duration.seconds(3)
+    static let startLook = Duration.milliseconds(10)...(.milliseconds(500))
 
     private func start(standby: Bool, _ raised: [(String, String)] = []) throws {
         let arguments = settings.arguments + ManagedSettings.asArguments(raised)
@@ -169,11 +170,12 @@ struct OrderRun {
         guard let pid = state.postmaster else {
             throw PostgresError.refused("starting Postgres", "the guard says that it does not run")
         }
+        let began = BootClock.now()
         let deadline = Deadline.after(Self.startPatience)
         while !Deadline.isPast(deadline) {
             guard let entry = ProcessTable.entry(pid), entry.state != "Z" else { break }
             if answers() { return }
-            Deadline.pause(.milliseconds(10))
+            Deadline.pause(Deadline.rest(since: began, within: Self.startLook))
         }
         // Reaping may take the guard a moment longer than dying took Postgres.
         let isDead = ProcessTable.entry(pid).map { $0.state == "Z" } ?? true

@@ -8,7 +8,7 @@ internal import Synchronization
 public final class PostgresPoller: Sendable {
     /// Between looks when nothing happens.
     static let steady = Duration.seconds(1)
-    /// While Postgres starts, and for a while after something was done to it.
+    /// For a while after something was done to it, and while Postgres starts: then less and less often.
     static let quick = Duration.milliseconds(50)
     static let quickAfterOrder = Duration.seconds(3)
 
@@ -52,15 +52,21 @@ public final class PostgresPoller: Sendable {
 
     private func run() {
         let survey = Survey(site)
+        var startingSince: Int64?
         while !stopped.load(ordering: .acquiring) {
             let report = survey.look()
             if let report {
                 last.withLock { $0 = report }
                 publish(report)
             }
-            let isQuick =
-                report?.state == .starting || !Deadline.isPast(quickUntil.load(ordering: .acquiring))
-            wait(isQuick ? Self.quick : Self.steady)
+            if report?.state == .starting {
+                let since = startingSince ?? BootClock.now()
+                startingSince = since
+                wait(Deadline.rest(since: since, within: Self.quick...Self.steady))
+            } else {
+                startingSince = nil
+                wait(Deadline.isPast(quickUntil.load(ordering: .acquiring)) ? Self.steady : Self.quick)
+            }
         }
     }
 

@@ -98,6 +98,14 @@ enum Deadline {
 
     static func isPast(_ deadline: Int64) -> Bool { BootClock.now() >= deadline }
 
+    /// How long to leave alone what mostly takes little and has taken since `start`: a tenth of it.
+    ///
+    /// A Postgres that replays its log for minutes writes a line for each session that it turns away.
+    static func rest(since start: Int64, within bounds: ClosedRange<Duration>) -> Duration {
+        let tenth = Duration.nanoseconds((BootClock.now() - start) / 10)
+        return min(max(tenth, bounds.lowerBound), bounds.upperBound)
+    }
+
     /// Between two looks at something that cannot be waited for.
     static func pause(_ duration: Duration) {
         let (seconds, attoseconds) = duration.components

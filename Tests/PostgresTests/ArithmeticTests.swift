@@ -45,6 +45,15 @@ import Testing
         #expect(TimelineHistory(parsing: WALDirectory.placeholder).branches.isEmpty)
     }
 
+    @Test func aLongWaitIsLookedAtLessOften() {
+        let bounds = Duration.milliseconds(10)...(.milliseconds(500))
+        let now = BootClock.now()
+        #expect(Deadline.rest(since: now, within: bounds) == .milliseconds(10))
+        let afterTwo = Deadline.rest(since: now - 2_000_000_000, within: bounds)
+        #expect(afterTwo >= .milliseconds(200) && afterTwo < .milliseconds(500))
+        #expect(Deadline.rest(since: now - 60_000_000_000, within: bounds) == .milliseconds(500))
+    }
+
     @Test func theEndIsOnTheNewestTimelineThatHasBegunThere() throws {
         let directory = try TemporaryDirectory("wal")
         let name = { (timeline: Timeline, lsn: UInt64) in
