@@ -32,7 +32,14 @@ extension OrderRun {
         }
         let began = BootClock.now()
         let deadline = Deadline.after(Self.settlePatience)
-        while survey.look()?.settled == nil, !Deadline.isPast(deadline), postmaster.isRunning {
+        var nextSweep = BootClock.now()
+        while !Deadline.isPast(deadline), postmaster.isRunning {
+            let report = survey.look()
+            if report?.settled != nil { return }
+            if report?.isReplayHeldUp == true, Deadline.isPast(nextSweep) {
+                try endClientSessions(try survey.connected(until: deadline))
+                nextSweep = Deadline.after(Self.sessionPatience)
+            }
             Deadline.pause(Deadline.rest(since: began, within: Self.startLook))
         }
     }

@@ -93,7 +93,7 @@ final class Survey {
         // Before the positions: what is closed now can't bring them anything more, and who waits for more
         // has replayed all that there is. A postmaster that was seen as primary has no gate any more.
         let gate = last?.state == .primary ? .open : gateState(postmaster)
-        let hasReplayedAll = gate == .closed ? try startupWaitsForMore(session, deadline) : false
+        let replay = gate == .closed ? try replay(session, deadline) : nil
         guard let facts = Facts(try session.query(Facts.question, until: deadline)) else {
             throw PostgresError(.lost, "asking for the role", "no answer")
         }
@@ -104,7 +104,8 @@ final class Survey {
         report.foundingMarker = foundingMarker
         if facts.isRecovering {
             report.gate = gate
-            try describeStandby(facts, &report, hasReplayedAll: hasReplayedAll)
+            report.isReplayHeldUp = replay == .heldUp
+            try describeStandby(facts, &report, hasReplayedAll: replay == .exhausted)
         } else {
             report.position = facts.written
             report.checkpointTimeline = facts.checkpointTimeline
@@ -146,13 +147,27 @@ final class Survey {
         return timelines
     }
 
-    private func startupWaitsForMore(_ session: Session, _ deadline: Int64) throws -> Bool {
+    private enum Replay {
+        /// All that there is has been replayed.
+        case exhausted
+        /// A session holds what replay has to remove or to lock.
+        case heldUp
+        case underWay
+    }
+
+    /// By what the startup process waits for.
+    private func replay(_ session: Session, _ deadline: Int64) throws -> Replay {
         let wait = try session.query(
-            "select wait_event from pg_stat_activity where backend_type = 'startup'", until: deadline)
-        return Self.waitsForMore.contains(wait.value ?? "")
+            "select wait_event, wait_event_type from pg_stat_activity where backend_type = 'startup'",
+            until: deadline
+        ).first
+        let (event, kind) = (wait?.first.flatMap { $0 } ?? "", wait?.last.flatMap { $0 } ?? "")
+        if Self.waitsForMore.contains(event) { return .exhausted }
+        return event.hasPrefix("RecoveryConflict") || Self.conflicts.contains(kind) ? .heldUp : .underWay
     }
 
     private static let waitsForMore: Set<String> = ["RecoveryRetrieveRetryInterval", "RecoveryWalStream"]
+    private static let conflicts: Set<String> = ["Lock", "BufferPin"]
 
     private func standbys(_ session: Session, _ deadline: Int64) throws -> [StandbyProgress] {
         let rows = try session.query(

@@ -39,6 +39,8 @@ public struct PostgresReport: Hashable, Codable, Sendable {
     /// Primary: the flush position. Standby: the greater of received and replayed.
     public var position: Position?
     public var replayed: LSN?
+    /// Standby with its gate closed: a session is in the way of replay, so where the log ends stays unknown.
+    public var isReplayHeldUp = false
     /// Standby: whether a walreceiver is streaming, and as whom.
     public var streaming: Bool
     public var streamingFrom: String?

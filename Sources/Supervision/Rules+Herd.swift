@@ -130,6 +130,15 @@ extension Rule {
             },
             action: { _ in .order(.freeze) }),
         Rule(
+            name: "clear-replay",
+            why: "A session in the way of replay keeps everybody from knowing where the log ends.",
+            applies: { node in
+                node.postgresState == .standby && node.postgres?.gate == .closed
+                    && node.postgres?.settled == nil && node.postgres?.isReplayHeldUp == true
+                    && node.armedEpoch == nil && node.mayTry("freeze")
+            },
+            action: { _ in .order(.freeze) }),
+        Rule(
             name: "raise-settings",
             why: "Replay stands still below the settings that the log asks for; a start takes them.",
             applies: { $0.mustRaiseSettings },

@@ -78,6 +78,40 @@ import Testing
         }
     }
 
+    @Test(.requiresPostgres) func whoHoldsUpTheReplayOfARestartedStandbyIsEndedByAFreeze() async {
+        await #expect(processExitsWith: .success) {
+            onRealPostgres {
+                let (a, b) = (try Instance("a"), try Instance("b"))
+                try a.found()
+                try b.join(a)
+                try a.sql("create table t as select generate_series(1, 1000) i")
+                _ = try waitFor("the table is there") { try? b.sql("select count(*) from t") }
+                // A start from here finds the table; the end of its rows waits until a reader has come in.
+                try a.sql("checkpoint")
+                let begin = try a.position
+                _ = try waitFor("it is replayed") { b.report.replayed ?? .zero >= begin ? true : nil }
+                try b.sql("checkpoint")
+                for setting in ["max_standby_archive_delay = -1", "recovery_min_apply_delay = '1h'"] {
+                    try b.sql("alter system set \(setting)")
+                }
+                try b.sql("select pg_reload_conf()")
+                try a.sql("delete from t")
+                try a.sql("vacuum t")
+                try b.catchUp(with: a)
+                let end = try a.position
+                try b.kill()
+                try b.perform(.startStandby(b.configuration(asPrimary: false, timeline: 1)))
+                let reader = try b.openReader()
+                try b.sql("alter system reset recovery_min_apply_delay")
+                try b.sql("select pg_reload_conf()")
+                _ = try waitFor("the reader is in the way") { b.report.isReplayHeldUp ? true : nil }
+                #expect(b.report.settled == nil)
+                #expect(try b.perform(.freeze).settled == Position(timeline: 1, lsn: end))
+                withExtendedLifetime(reader) {}
+            }
+        }
+    }
+
     @Test(.requiresPostgres) func aRestartedStandbySettlesWhereItsLocalLogEnds() async {
         await #expect(processExitsWith: .success) {
             onRealPostgres {

@@ -168,6 +168,7 @@ struct Words {
             report.unpromotable = text == "none" ? nil : String(text.map { $0 == "_" ? " " : $0 })
         }
         report.isBelowRequirements = command.has("below")
+        report.isReplayHeldUp = command.has("held-up")
         if let text = command["pending"] {
             report.pendingRestart = text == "none" ? [] : text.split(separator: ",").map(String.init)
         }
