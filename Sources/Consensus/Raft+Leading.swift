@@ -145,6 +145,22 @@ extension Raft {
     }
 }
 
+extension Raft {
+    /// When the newest round was sent that `member` promised on; nil when none is known, or who asks does not
+    /// lead.
+    public func promised(by member: MemberID) -> Instant? {
+        leaderState.flatMap { leader in
+            leader.place(of: member).flatMap { leader.peers[$0].promised?.sentAt }
+        }
+    }
+
+    /// Whether `member` is known to have this leader's newest entry on disk.
+    public func holdsNewest(_ member: MemberID) -> Bool {
+        guard let leader = leaderState, let place = leader.place(of: member) else { return false }
+        return leader.peers[place].stored == register.accepted
+    }
+}
+
 /// Why a proposal is not taken (protocol: The register; Voter changes).
 public enum ProposalObjection: String, Hashable, Sendable {
     case notLeader, noOwnCommit, inFlight, illegalVoterStep

@@ -27,6 +27,7 @@ extension Faults {
             let length = random.chance(0.5) ? spell().milliseconds : nil
             world.ask(.pause(milliseconds: length, until: nil), of: asked)
             later(spell()) { [self] in resumeHerd() }
+        case .switchoverToSpare: switchoverToSpare(asked)
         case .replaceMachine:
             if canBeSpared(victim) { victim.replace() }
         default:
@@ -38,6 +39,21 @@ extension Faults {
             guard world.machines.allSatisfy(isWhereRecorded) else { return }
             moves += 1
             victim.move(to: "\(victim.id.name)\(moves).herd")
+        }
+    }
+
+    /// To a member that has no vote, if there is one; half of the time it is lost on the way.
+    private func switchoverToSpare(_ asked: Machine) {
+        guard let document = world.newestCommitted?.document else { return }
+        let spares = world.machines.filter { machine in
+            document.member(machine.id)?.neverLeads == false && !document.voters.contains(machine.id)
+        }
+        guard let spare = spares.randomElement(using: &random) else { return }
+        world.ask(.switchover(target: spare.id, dryRun: false, reason: "command"), of: asked)
+        guard random.chance(0.5) else { return }
+        later(random.duration(upTo: .milliseconds(800))) { [self] in
+            guard world.troubles, spare.hardware.isRunning else { return }
+            crash(spare)
         }
     }
 
@@ -65,7 +81,7 @@ extension Faults {
     /// primary, and without it the voters have a majority.
     private func canBeSpared(_ machine: Machine) -> Bool {
         guard Settled.complaint(in: world) == nil, let document = world.newestCommitted?.document,
-            document.primary?.member != machine.id, document.switchover == nil,
+            document.primary?.member != machine.id, document.switchover == nil, document.loan == nil,
             document.instance(of: machine.id) == machine.settings.member.instance
         else { return false }
         return document.voters.isMajority { $0 != machine.id }

@@ -62,7 +62,7 @@ final class Faults {
         case .isolate, .cutOneWay, .cutPair, .halve, .cutReplication, .storm, .swell: bringToNetwork(fault)
         case .switchover, .signal, .stop, .join: ask(fault)
         case .removeMember, .changeVote, .replaceMachine, .moveMachine, .reinitialize, .restartPostgres,
-            .pauseHerd:
+            .pauseHerd, .switchoverToSpare:
             changeMembers(fault)
         case .putBack: putBack()
         }
@@ -135,7 +135,7 @@ final class Faults {
         for other in world.machines { world.writersMayHaveChanged(other) }
     }
 
-    private func crash(_ machine: Machine) {
+    func crash(_ machine: Machine) {
         machine.crash()
         later(spell()) { machine.boot() }
     }

@@ -58,6 +58,8 @@ public final class Herd {
     public func hasAgreedToFound(_ member: MemberID) -> Bool { machine(member).agent.durable.grant != nil }
     public func leads(_ member: MemberID) -> Bool { node(member)?.isLeader ?? false }
     public func rule(_ member: MemberID) -> String? { node(member)?.decision.rule }
+    /// What the member is waiting for, in words.
+    public func reason(_ member: MemberID) -> String? { node(member)?.decision.reason }
     public func isPostgresAlive(_ member: MemberID) -> Bool { machine(member).postgres.isAlive }
     /// A rewind has begun to change its data and has not come to its end.
     public func isTorn(_ member: MemberID) -> Bool { machine(member).postgres.directory?.isTorn ?? false }

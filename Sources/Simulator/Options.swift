@@ -27,6 +27,7 @@ public struct Options: Sendable {
         case removeMember, changeVote, replaceMachine, moveMachine
         case reinitialize, restartPostgres, pauseHerd
         case putBack
+        case switchoverToSpare
     }
 
     public var members = 3

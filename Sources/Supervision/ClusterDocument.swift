@@ -23,6 +23,7 @@ public struct ClusterDocument: RegisterDocument {
         var lineages: [Lineage]
         var maximumTimeline: Timeline
         var switchover: SwitchoverIntent?
+        var loan: VoteLoan?
         var pause: Pause?
         var credentials: Credentials
     }
@@ -99,6 +100,11 @@ public struct ClusterDocument: RegisterDocument {
         get { cell[0].switchover }
         set { cell[0].switchover = newValue }
     }
+    /// A vote that was given for a switchover, until it is kept for good or given back.
+    public var loan: VoteLoan? {
+        get { cell[0].loan }
+        set { cell[0].loan = newValue }
+    }
     public var pause: Pause? {
         get { cell[0].pause }
         set { cell[0].pause = newValue }
@@ -173,6 +179,18 @@ public struct SwitchoverIntent: Hashable, Codable, Sendable {
         self.from = from
         self.term = term
         self.reason = reason
+    }
+}
+
+/// The target of a switchover had no vote and got one for it: who voted before, in case it does not take over
+/// (protocol: Switchover to a member without a vote).
+public struct VoteLoan: Hashable, Codable, Sendable {
+    public var target: MemberID
+    public var before: [MemberID]
+
+    public init(target: MemberID, before: [MemberID]) {
+        self.target = target
+        self.before = before
     }
 }
 

@@ -76,7 +76,9 @@ extension ClusterDocument {
     func reasonNotToVote(_ member: MemberID) -> String? {
         guard let record = self.member(member) else { return "it is not a member" }
         if record.isLeaving { return "it is being removed" }
-        if record.ballot == .never { return "its vote was taken by `matriarch member demote-voter`" }
+        if record.ballot == .never, member != primary?.member {
+            return "its vote was taken by `matriarch member demote-voter`"
+        }
         if record.region != primaryRegion, member != primary?.member {
             return "it is in region \(record.region), voters are of \(primaryRegion)"
         }

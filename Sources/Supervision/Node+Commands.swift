@@ -166,15 +166,16 @@ extension Node {
             return CommandAnswer(verdict: .refused, reason: "nobody can take over: \(text)")
         }
         let target = wish ?? candidates.first { backlog(of: $0) == nil } ?? candidates.first ?? me
-        if let why = refusal(of: target) ?? backlog(of: target) {
+        if let why = refusal(of: target, unlessVoter: false) ?? backlog(of: target) {
             return CommandAnswer(verdict: .refused, reason: why)
         }
-        let steps = [
-            "checkpoint on \(me), clients go on writing", "hold new clients, stop Postgres on \(me)",
-            "\(target) freezes the herd, compares positions and is promoted"
-                + " on timeline \(document.maximumTimeline + 1)",
-            "the others follow \(target); \(me) comes back as replica",
-        ]
+        let steps =
+            loanSteps(target, document) + [
+                "checkpoint on \(me), clients go on writing", "hold new clients, stop Postgres on \(me)",
+                "\(target) freezes the herd, compares positions and is promoted"
+                    + " on timeline \(document.maximumTimeline + 1)",
+                "the others follow \(target); \(me) comes back as replica",
+            ]
         if dryRun { return CommandAnswer(verdict: .accepted, lines: steps, target: target) }
         var next = document
         next.switchover = SwitchoverIntent(target: target, from: me, term: raft.term, reason: reason)
@@ -197,7 +198,7 @@ extension Node {
     private func switchoverBlocked(_ document: ClusterDocument) -> String? {
         if !writesAsPrimary || !isOpen { return "\(me) is not open as primary yet: \(lastDecision.rule)" }
         if handover != nil || document.switchover != nil { return "a switchover is under way" }
-        if document.voters.isJoint || !raft.canPropose { return "the document is being changed" }
+        if isDocumentChanging(document) { return "the document is being changed" }
         return nil
     }
 }

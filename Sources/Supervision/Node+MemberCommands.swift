@@ -7,11 +7,15 @@ extension Node {
     func changesBlocked(_ document: ClusterDocument) -> String? {
         if !isOpen { return "\(me) is not open as primary yet: \(lastDecision.rule)" }
         if handover != nil || document.switchover != nil { return "a switchover is under way" }
-        if document.voters.isJoint || !raft.canPropose { return "the document is being changed" }
+        if isDocumentChanging(document) { return "the document is being changed" }
         if let leaving = document.members.first(where: \.isLeaving) {
             return "\(leaving.id) is being removed"
         }
         return nil
+    }
+
+    func isDocumentChanging(_ document: ClusterDocument) -> Bool {
+        document.voters.isJoint || document.loan != nil || !raft.canPropose
     }
 
     private func refused(_ reason: String) -> CommandAnswer {
@@ -60,6 +64,11 @@ extension Node {
                 "\(member) is in region \(record.region): voters are of \(document.primaryRegion)")
         }
         if let reason = changesBlocked(document) { return CommandAnswer(verdict: .tryAgain, reason: reason) }
+        if document.voters.contains(member) {
+            // As primary, though its vote was taken: now it keeps it as any other.
+            drive(.propose(document.changing(member) { $0.ballot = .preferred }))
+            return CommandAnswer(verdict: .accepted, lines: ["\(member) keeps its vote"], target: member)
+        }
         if let reason = unableToVote(record) { return refused("\(member) can't vote now: \(reason)") }
         let next = document.changing(member) { $0.ballot = .preferred }
         guard let grown = voters(grownIn: next), grown.contains(member) else {

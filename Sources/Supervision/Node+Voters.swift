@@ -4,9 +4,9 @@ import Consensus
 extension Node {
     /// Nothing is under way that a change of the members could get in the way of.
     var isHerdSettled: Bool {
-        guard let document, !document.voters.isJoint, handover == nil, document.switchover == nil else {
-            return false
-        }
+        guard let document, !document.voters.isJoint, handover == nil, document.switchover == nil,
+            document.loan == nil
+        else { return false }
         return isOpen
     }
 
@@ -98,11 +98,13 @@ extension Node {
             guard let heard = report(of: member.id) else { return false }
             return heard.report.dataState == .valid && heard.report.streaming
         }
-        func use(_ member: Member) -> Int {
-            if member.ballot == .preferred { return 0 }
-            if !member.neverLeads { return 1 }
-            return member.kind == .data ? 2 : 3
-        }
-        return able.sorted { (use($0), $0.id) < (use($1), $1.id) }.map(\.id)
+        return able.sorted { (uselessness($0), $0.id) < (uselessness($1), $1.id) }.map(\.id)
+    }
+
+    /// Whose vote is worth more: the lower.
+    func uselessness(_ member: Member) -> Int {
+        if member.ballot == .preferred { return 0 }
+        if !member.neverLeads { return 1 }
+        return member.kind == .data ? 2 : 3
     }
 }

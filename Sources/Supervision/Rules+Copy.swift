@@ -28,7 +28,7 @@ extension Rule {
                 if node.isPrimaryOnRecord, node.hasOpenLineage, !node.isAlive {
                     return .wait("the last primary waits for an election before it starts")
                 }
-                return .wait("no open primary is known")
+                return .wait(node.strandedByLoan ?? "no open primary is known")
             }),
         Rule(
             name: "reinitialize", why: "An operator wants this member to copy its data anew.",

@@ -37,14 +37,7 @@ extension Rule {
                     && node.mayTry("checkpoint")
             },
             action: { _ in .background(.checkpoint) }),
-        Rule(
-            name: "finish-voters", why: "A joint voter set is left as soon as it is committed.",
-            applies: { $0.writesAsPrimary && $0.document?.voters.isJoint == true },
-            action: { node in
-                guard var document = node.document, let next = document.voters.next else { return .wait(nil) }
-                document.voters = Voters(next)
-                return .propose(document, "voters are now \(next.map(\.name).joined(separator: ", "))")
-            }),
+        returnVote,
         Rule(
             name: "retire-instance",
             why: "Who lost its memory may not vote with one: it leaves the voters first.",

@@ -204,13 +204,15 @@ extension Rule {
             name: "switchover-lost-target", why: "Nothing is closed for a target that can't take over.",
             applies: { node in
                 guard let handover = node.handover, !handover.isClosed else { return false }
-                return node.refusal(of: handover.target) != nil
+                return node.refusal(of: handover.target, unlessVoter: false) != nil
                     || node.now - handover.startedAt > node.raft.timings.switchoverTimeout
             },
             action: { node in
                 let target = node.handover?.target ?? node.me
-                return .abandonHandover(node.refusal(of: target) ?? "the checkpoint took too long")
+                return .abandonHandover(
+                    node.refusal(of: target, unlessVoter: false) ?? "the hand-over took too long to begin")
             }),
+        lendVote, finishVoters,
         Rule(
             name: "switchover-checkpoint", why: "A stop is short only when little is left to write.",
             applies: { $0.handover?.checkpointed == false && $0.background == nil },
@@ -219,6 +221,7 @@ extension Rule {
             name: "switchover-await-checkpoint", why: "Clients go on writing until the checkpoint is done.",
             applies: { $0.handover?.checkpointed == false },
             action: { _ in .wait("checkpoint before the switchover") }),
+        awaitTarget,
         Rule(
             name: "switchover-close", why: "New clients are held while the role moves.",
             applies: { $0.handover?.isClosed == false }, action: { _ in .closeClients }),
@@ -335,7 +338,9 @@ extension Node {
     }
 
     /// Why the role can't be handed to this member now; nil when it can.
-    func refusal(of target: MemberID, unlessStreaming: Bool = true) -> String? {
+    func refusal(
+        of target: MemberID, unlessStreaming: Bool = true, unlessVoter: Bool = true
+    ) -> String? {
         guard let document, let member = document.member(target) else { return "\(target) is not a member" }
         if target == document.primary?.member { return "\(target) is the primary already" }
         if member.kind == .witness { return "\(target) is a witness: it holds no data" }
@@ -343,7 +348,10 @@ extension Node {
             return "\(target) is in region \(member.region), leaders come from \(document.primaryRegion) only"
         }
         if member.neverLeads { return "\(target) is tagged nofailover or priority=0" }
-        guard document.voters.contains(target) else { return "\(target) is not a voter" }
+        if !document.voters.contains(target) {
+            if unlessVoter { return "\(target) is not a voter (who is named gets a vote)" }
+            if member.isLeaving { return "\(target) is being removed" }
+        }
         guard let heard = report(of: target), isReachable(target) else { return "\(target) is not reachable" }
         if let unfit = heard.report.unfit { return "\(target) can't lead: \(unfit)" }
         guard heard.report.dataState == .valid else {

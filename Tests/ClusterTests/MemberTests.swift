@@ -150,7 +150,7 @@ extension RealPostgres {
             }
         }
 
-        @Test("A vote is taken and given again")
+        @Test("A vote is taken; who has none is lent one to become primary, and is given it for good")
         func votes() throws {
             try Arena.trial { herd, trial in
                 let primary = try herd.primary()
@@ -161,9 +161,19 @@ extension RealPostgres {
                 try herd.until("it votes no more") {
                     try primary.view().member(member.name)?.voter == false
                 }
+                let steps = try primary.command("switchover", "--to", member.name, "--dry-run")
+                #expect(steps.output.contains("gets the vote of \(primary.name)"), "\(steps.output)")
+                let moved = try primary.command("switchover", "--to", member.name)
+                #expect(moved.status == 0, "\(moved.error)")
+                try herd.until(.primary(is: member.name), within: Arena.patience)
+                try trial.writesGoOn()
+                try herd.until("three vote") { try member.view().members.filter(\.voter).count == 3 }
                 let given = try member.command("member", "promote-voter", member.name)
                 #expect(given.status == 0, "\(given.error)")
-                try herd.until("three vote") { try primary.view().members.filter(\.voter).count == 3 }
+                let back = try member.command("switchover", "--to", primary.name)
+                #expect(back.status == 0, "\(back.error)")
+                try herd.until(.replica(member.name), within: Arena.patience)
+                #expect(try primary.view().members.filter(\.voter).count == 3)
                 try trial.expectNothingLost()
             }
         }

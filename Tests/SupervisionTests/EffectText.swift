@@ -130,6 +130,7 @@ enum EffectText {
             words.append("paused" + (pause.milliseconds.map { " for \($0) ms" } ?? ""))
         }
         if let wish = document.switchover { words.append("switchover \(wish.from)→\(wish.target)") }
+        if let loan = document.loan { words.append("vote lent to \(loan.target) by \(names(loan.before))") }
         if let founding = document.founding, document.systemIdentifier == nil {
             words.append("founding \(founding.attempt) by \(founding.member)")
         }

@@ -11,7 +11,7 @@ struct Words {
 
     private static let documentKeys = [
         "members", "voters", "next", "primary", "epoch", "timeline", "switchover", "founding", "lag",
-        "removed",
+        "removed", "loan",
     ]
     private static let documentWords = ["reserved", "system-known", "paused"]
 
@@ -65,6 +65,9 @@ struct Words {
             let from = document.primary?.member ?? ""
             document.switchover = SwitchoverIntent(
                 target: MemberID(wish), from: from, term: try command.number("wished"), reason: "command")
+        }
+        if let target = command["loan"] {
+            document.loan = VoteLoan(target: MemberID(target), before: names("before") ?? [])
         }
         if let attempt: Term = try optional("founding") {
             document.founding = Founding(attempt: attempt, member: MemberID(command["by"] ?? "a"))
