@@ -48,6 +48,8 @@ public struct Configuration: Hashable, Sendable {
     public var stopTimeout = Duration.seconds(60)
     public var coldStartWait = Duration.seconds(30)
     public var syncDrop = Duration.seconds(3)
+    /// Nil: never.
+    public var deadMemberRemoval: Duration?
 
     // Roles and passwords
     public var operatorRole = "postgres"

@@ -15,6 +15,16 @@ struct SettingKind<Value: Hashable & Sendable>: Sendable {
     }
 }
 
+extension SettingKind {
+    /// The same for what may be turned off.
+    var orOff: SettingKind<Value?> {
+        SettingKind<Value?>(
+            allowed: "\(allowed), or off",
+            parse: { (text) throws(Refusal) -> Value? in text == "off" ? nil : try parse(text) },
+            print: { value in value.map(print) ?? "off" })
+    }
+}
+
 extension SettingKind where Value == Duration {
     static func duration(_ range: ClosedRange<Duration>) -> Self {
         let allowed = "\(Quantity.text(range.lowerBound)) … \(Quantity.text(range.upperBound))"

@@ -182,6 +182,16 @@ extension Setting {
             "sync_drop", \.syncDrop, .duration(.seconds(1)...(.seconds(3600))), in: .failover,
             change: .reload, awaits: "quorum durability",
             help: "In mode 'quorum': how long a standby may be silent before it no longer counts as a copy."),
+        Setting(
+            "dead_member_removal", \.deadMemberRemoval,
+            SettingKind<Duration>.duration(.seconds(60)...(.seconds(365 * 86_400))).orOff, in: .failover,
+            change: .reload,
+            help: """
+                How long a member may be silent before it is removed as by 'matriarch member remove', \
+                with its replication slots. The primary's value counts: set it alike on all members. A \
+                voter is removed only when those who vote then can bear another loss, which takes three, \
+                and two of them may lead. The silence counts from when the primary came to lead.
+                """),
     ]
 
     private static let roles = [

@@ -69,6 +69,14 @@ extension Faults {
         later(.seconds(2)) { [self] in resumeHerd() }
     }
 
+    /// Now and then somebody looks who was removed as dead and is up again.
+    func letBackTheDead() {
+        later(.seconds(15)) { [self] in
+            for machine in world.machines where machine.agent.process.isRunning { letBack(machine) }
+            if world.troubles { letBackTheDead() }
+        }
+    }
+
     /// A member that was removed comes back the way the manual says: with nothing of what it was.
     private func letBack(_ machine: Machine) {
         guard let document = world.newestCommitted?.document, document.wasRemoved(machine.agent.sender),

@@ -26,6 +26,7 @@ final class Faults {
             happen()
             begin()
         }
+        if count == 0, world.options.deadMemberRemoval != nil { letBackTheDead() }
     }
 
     private func happen() {

@@ -69,6 +69,8 @@ public struct Options: Sendable {
     public var secondRegion = false
     /// The last founder only votes.
     public var witness = false
+    /// How long a member may be silent before it is removed; nil is for ever.
+    public var deadMemberRemoval: Duration?
 
     public init() {}
 
@@ -100,6 +102,9 @@ extension Options {
         options.foreignJoiner = random.chance(0.1)
         options.secondRegion = options.members > 3 && random.chance(0.3)
         options.witness = options.members > 2 && !options.secondRegion && seed.isMultiple(of: 5)
+        if random.chance(0.2) {
+            options.deadMemberRemoval = .seconds([20, 60].randomElement(using: &random) ?? 60)
+        }
         options.drawWeather(&random)
         options.drawPostgres(&random)
         options.drawFaults(&random)

@@ -80,7 +80,7 @@ final class World {
             PeerAddress(
                 member: nil, host: machine($0)?.settings.member.address ?? "\($0.name).herd", port: 5501)
         }
-        return NodeSettings(
+        var settings = NodeSettings(
             member: member, clusterName: "herd", seeds: seeds, foundersExpected: founders,
             primaryRegion: "home",
             lease: options.lease, heartbeat: nil, maximumLagOnFailover: options.maximumLag,
@@ -89,6 +89,8 @@ final class World {
                 operatorRole: "operator", operatorPassword: "o", adminRole: "admin",
                 replicationRole: "replication", replicationPassword: "r"),
             agentVersion: "simulated")
+        settings.deadMemberRemoval = options.deadMemberRemoval
+        return settings
     }
 
     func freshInstance(of id: MemberID) -> Instance {

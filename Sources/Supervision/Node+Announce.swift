@@ -13,6 +13,7 @@ extension Node {
         watchWrites()
         callAPerson()
         warnOfUnpromotable()
+        tellKeptDead()
         tellNews()
         if let route = currentRoute(), route != lastRoute {
             lastRoute = route

@@ -36,9 +36,12 @@ struct PendingCommands: Sendable {
 /// What people and signals ask for (protocol: Switchover).
 extension Node {
     /// Takes times that may change while the node runs; they count from the next use on.
-    public mutating func reload(stopTimeout: Duration, coldStartWait: Duration) {
+    public mutating func reload(
+        stopTimeout: Duration, coldStartWait: Duration, deadMemberRemoval: Duration?
+    ) {
         settings.stopTimeout = stopTimeout
         settings.coldStartWait = coldStartWait
+        settings.deadMemberRemoval = deadMemberRemoval
     }
 
     mutating func take(_ command: Command, _ request: RequestID) {

@@ -145,6 +145,8 @@ public struct NodeSettings: Hashable, Sendable {
     public var maximumLagOnFailover: UInt64
     public var coldStartWait: Duration
     public var stopTimeout: Duration
+    /// How long a member may be silent before this node, as leader, removes it; nil is for ever.
+    public var deadMemberRemoval: Duration?
     /// For a cluster that is founded here; later the document's count.
     public var credentials: Credentials
     public var agentVersion: String

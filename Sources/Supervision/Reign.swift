@@ -25,6 +25,10 @@ struct Reign: Sendable {
     var followedAt: Instant?
     var resumed = false
     var lagReported = false
+    /// Since when this leader listens for each member: from its first commit that lists this instance.
+    private var listening: [(member: MemberID, instance: Instance, since: Instant)] = []
+    /// Dead members of which people know that they stay.
+    var keptDead: [MemberID] = []
 
     init(term: Term, startedAt: Instant, detectedAt: Instant, lastHeard: Instant) {
         self.term = term
@@ -57,7 +61,13 @@ struct Reign: Sendable {
         }
     }
 
+    func listensSince(_ member: MemberID) -> Instant? { listening.first { $0.member == member }?.since }
+
     mutating func learn(_ document: ClusterDocument, at now: Instant) {
+        listening.removeAll { document.instance(of: $0.member) != $0.instance }
+        for member in document.members where listensSince(member.id) == nil {
+            listening.append((member.id, member.instance, now))
+        }
         if document.switchover == nil { handoverEnded = false }
         guard let lineage = document.currentLineage, lineage.epoch == term else { return }
         if lineage.status == .reserved, reservedAt == nil { reservedAt = now }

@@ -28,6 +28,8 @@ enum Action: Hashable, Sendable {
     case resume(ClusterDocument)
     /// Sets a timeline aside, and notes in the same write what it is for.
     case reserve(ClusterDocument)
+    /// Begins to remove a member that was silent too long.
+    case removeDead(MemberID, ClusterDocument)
     /// Give the term back; everything of the own Postgres is proven dead or in recovery.
     case release(to: MemberID?, String)
     case beginHandover(MemberID)
@@ -95,6 +97,9 @@ extension Node {
             write(record)
             return true
         case .propose(let document, let text): return propose(document, text)
+        case .removeDead(let member, let document):
+            self.record(.init("member-leaving", .warning, "\(deadText(member)): it is removed"))
+            return propose(document, "")
         case .reserve(let document):
             guard raft.canPropose else { return false }
             var record = data

@@ -84,6 +84,7 @@ extension Rule {
                     "\(member.id) is now at \(member.address) in \(member.region)"
                         + (member.tags.isEmpty ? "" : ", tags \(member.tags.joined(separator: ", "))"))
             }),
+        removeDead,
         Rule(
             name: "grow-voters",
             why: "The voters are the largest odd set of valid members of the primary region.",

@@ -102,7 +102,9 @@ final class Agent {
 
     /// SIGHUP: hands on what may change while the node runs.
     func reload(_ configuration: Configuration) {
-        node.reload(stopTimeout: configuration.stopTimeout, coldStartWait: configuration.coldStartWait)
+        node.reload(
+            stopTimeout: configuration.stopTimeout, coldStartWait: configuration.coldStartWait,
+            deadMemberRemoval: configuration.deadMemberRemoval)
     }
 
     private func rearm() {

@@ -8,13 +8,15 @@ import Supervision
 /// with.
 extension Configuration {
     func nodeSettings() throws -> NodeSettings {
-        NodeSettings(
+        var settings = NodeSettings(
             member: try ownRecord(), clusterName: clusterName,
             seeds: peers.map { seed($0) }, foundersExpected: bootstrapExpect,
             primaryRegion: primaryRegion.isEmpty ? region : primaryRegion, lease: leaseDuration,
             heartbeat: heartbeatInterval, maximumLagOnFailover: maximumLagOnFailover,
             coldStartWait: coldStartWait, stopTimeout: stopTimeout, credentials: try credentials(),
             agentVersion: Program.version)
+        settings.deadMemberRemoval = deadMemberRemoval
+        return settings
     }
 
     private func ownRecord() throws -> Member {

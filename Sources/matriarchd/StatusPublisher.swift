@@ -94,6 +94,11 @@ final class StatusPublisher {
             if let age = line.ageMilliseconds {
                 status.members[index].updated = date((now.seconds - age / 1000, 0))
             }
+            if !line.reachable {
+                let since = status.members[index].updated.map { "unreachable since \($0)" }
+                let before = line.reason.map { "; it last said: \($0)" } ?? ""
+                status.members[index].reason = (since ?? "not heard since this node started") + before
+            }
         }
         return status
     }

@@ -129,3 +129,52 @@ import Testing
         #expect(herd.violation == nil, "\(herd.traceTail)")
     }
 }
+
+/// Members that are never heard again (protocol: Dead members).
+@Suite struct DeadMemberTests {
+    private func herd(_ members: Int) -> Herd {
+        let herd = Herd(members, lease: .seconds(2)) { $0.deadMemberRemoval = .seconds(60) }
+        #expect(herd.run(within: .seconds(60)) { $0.isWhole } != nil, "\(herd.complaint ?? "")")
+        return herd
+    }
+
+    private func voters(_ herd: Herd) -> [MemberID] { herd.document?.voters.current ?? [] }
+
+    @Test func fiveBecomeThreeAndNoLess() throws {
+        let herd = herd(5)
+        let primary = try #require(herd.primary)
+        let others = voters(herd).filter { $0 != primary }
+        for (count, gone) in others.dropLast().enumerated() {
+            herd.crash(gone)
+            herd.run(for: .seconds(50))
+            #expect(herd.document?.member(gone) != nil, "too early")
+            herd.run(for: .seconds(30))
+            // One of five goes, and one of four; of three nobody does.
+            #expect((herd.document?.member(gone) == nil) == (count < 2), "\(gone) of \(others)")
+        }
+        #expect(voters(herd).count == 3 && herd.primary == primary)
+        for back in others { herd.boot(back) }
+        let isWell = herd.run(within: .seconds(60)) { $0.primary != nil && $0.isWhole }
+        #expect(isWell != nil, "\(herd.complaint ?? "")")
+        #expect(herd.rule(others[0]) == "not-a-member" && !herd.isPostgresAlive(others[0]))
+        #expect(herd.violation == nil, "\(herd.traceTail)")
+    }
+
+    /// Its place is taken by the spare; when it comes back with nothing of what it was it is a new member.
+    @Test func aSpareTakesThePlaceOfTheDead() throws {
+        let herd = herd(4)
+        let primary = try #require(herd.primary)
+        let gone = try #require(voters(herd).first { $0 != primary })
+        herd.crash(gone)
+        let done = herd.run(within: .seconds(100)) {
+            $0.document?.member(gone) == nil && $0.isWhole && voters($0).count == 3
+        }
+        #expect(done != nil, "\(herd.complaint ?? "")")
+        herd.boot(gone)
+        #expect(herd.run(within: .seconds(30)) { $0.rule(gone) == "not-a-member" } != nil)
+        herd.replace(gone)
+        #expect(herd.run(within: .seconds(60)) { $0.follows(gone) } != nil)
+        #expect(herd.document?.member(gone)?.incarnation == 2)
+        #expect(herd.violation == nil, "\(herd.traceTail)")
+    }
+}

@@ -140,10 +140,12 @@ struct Words {
         var member = document?.member(me) ?? Founders.member(me)
         member.instance = command["instance"] ?? member.instance
         member.address = command["address"] ?? member.address
-        return Founders.settings(
+        var settings = Founders.settings(
             member,
             seeds: seeds.map { PeerAddress(member: nil, host: "10.0.0.\($0)", port: 5501) },
             expected: try optional("expect"))
+        settings.deadMemberRemoval = try command["dead-after"].map(duration)
+        return settings
     }
 
     // MARK: reports
