@@ -186,6 +186,9 @@ final class World {
             !document.voters.isJoint, document.voters.current.count >= 3,
             copy.state.instance == machine.agent.durable.instance, copy.state.hard.committed != nil
         else { return false }
+        // Who alone decided then asks nobody now, and so can't be told.
+        let voters = [copy.state.hard.accepted, copy.state.hard.committed].compactMap { $0?.document.voters }
+        if voters.contains(where: { $0.isMajority { $0 == machine.id } }) { return false }
         let end = machine.postgres.position.lsn
         let isCovered = document.voters.current.contains { voter in
             guard voter != machine.id, let other = self.machine(voter) else { return false }

@@ -33,18 +33,35 @@ struct LeaseChecker: Checker {
         }
     }
 
+    /// The newest answer of each that came from a state that was not put back; it may arrive after that.
+    private var honest = [Answered](repeating: Answered(term: 0, sequence: 0), count: Network.capacity)
+
+    private struct Answered: Comparable {
+        var term: Term
+        var sequence: UInt64
+
+        static func < (left: Answered, right: Answered) -> Bool {
+            (left.term, left.sequence) < (right.term, right.sequence)
+        }
+    }
+
     /// By machine.
     private var rounds = [Rounds?](repeating: nil, count: Network.capacity)
 
     mutating func observe(_ seen: Observation, in world: World) -> String? {
         switch seen {
         case .sent(let machine, let envelope, _):
-            guard case .consensus(.append(let append)) = envelope.body else { return nil }
-            note(append, by: machine)
+            switch envelope.body {
+            case .consensus(.append(let append)): note(append, by: machine)
+            case .consensus(.appendAnswer(let answer)) where !machine.isRolledBack:
+                let answered = Answered(term: answer.term, sequence: answer.sequence)
+                honest[machine.index] = max(honest[machine.index], answered)
+            default: break
+            }
             return nil
         case .delivered(let machine, let envelope, let from):
             guard case .consensus(.appendAnswer(let answer)) = envelope.body, answer.coversLease,
-                !from.isRolledBack
+                Answered(term: answer.term, sequence: answer.sequence) <= honest[from.index]
             else { return nil }
             rounds[machine.index]?.acknowledge(answer, by: from)
             return nil

@@ -36,6 +36,10 @@ struct VoteChecker: Checker {
     /// The longest lease that a promise forgotten in the crash may have been given for.
     private mutating func remember(_ machine: Machine) {
         let hard = machine.agent.durable.hard
+        // Who has never been in a term has promised nothing: the term is on disk before the promise is given.
+        guard hard.term > 0 else {
+            return registerAtBoot[machine.id] = (machine.hardware.life, machine.agent.durable.instance, nil)
+        }
         let leases = [hard.accepted, hard.committed].compactMap { $0?.document.lease }
         registerAtBoot[machine.id] = (machine.hardware.life, machine.agent.durable.instance, leases.max())
     }
