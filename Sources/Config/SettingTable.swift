@@ -86,8 +86,9 @@ extension Setting {
             help: """
                 Words about this node. 'nofailover': never becomes primary. 'priority=N': of several that \
                 hold the same, the one with the highest becomes primary; 1 when not set, 0 is nofailover. \
-                'noloadbalance': /replica over HTTP never answers 200. Any other key=value is a label, left \
-                alone. Accepted, but without effect yet: nosync, clonefrom, replicatefrom=NODE.
+                'noloadbalance': /replica over HTTP never answers 200. 'clonefrom': new copies are taken \
+                from here instead of from the primary. Any other key=value is a label, left alone. \
+                Accepted, but without effect yet: nosync, replicatefrom=NODE.
                 """),
         Setting(
             "data_directory", \.dataDirectory, .path, in: .node, change: .restart,

@@ -6,7 +6,7 @@ enum Tag {
     static let withValue = ["replicatefrom", "priority"]
 
     /// Tags that this version stores and shows, but does not act on.
-    static let withoutEffectYet = ["nosync", "clonefrom", "replicatefrom"]
+    static let withoutEffectYet = ["nosync", "replicatefrom"]
 
     static let allowed =
         "nofailover, nosync, noloadbalance, clonefrom, replicatefrom=NODE, priority=N, key=value"

@@ -86,6 +86,7 @@ public final class Herd {
 
     /// How often a data directory was copied whole, and how often it was taken back to the history.
     public var clones: Int { world.tally.clones }
+    public var clonesOfStandbys: Int { world.tally.clonesOfStandbys }
     public var clonesAtOnce: Int { world.tally.clonesAtOnce }
     public var rewinds: Int { world.tally.rewinds }
 

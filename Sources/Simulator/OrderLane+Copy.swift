@@ -20,6 +20,7 @@ extension OrderLane {
             if let trouble { return done(.failed(trouble)) }
             takeOver(source, plan.configuration)
             world.tally.clones += 1
+            if !source.postgres.isWritable { world.tally.clonesOfStandbys += 1 }
             done(.done)
         }
     }

@@ -73,9 +73,10 @@ final class World {
     private func settings(of id: MemberID, founders: Int?) -> NodeSettings {
         let isLast = id == World.names[options.members - 1]
         let isElsewhere = options.secondRegion && isLast
-        let member = Member(
+        var member = Member(
             id: id, instance: freshInstance(of: id), address: "\(id.name).herd",
             region: isElsewhere ? "north" : "home", kind: options.witness && isLast ? .witness : .data)
+        if options.offersCopies, id == World.names[1] { member.tags = ["clonefrom"] }
         let seeds = World.names.prefix(options.members).map {
             PeerAddress(
                 member: nil, host: machine($0)?.settings.member.address ?? "\($0.name).herd", port: 5501)
@@ -157,6 +158,7 @@ final class World {
         var promotions = 0
         var lostWrites = 0
         var clones = 0
+        var clonesOfStandbys = 0
         /// The most that were under way at one time.
         var clonesAtOnce = 0
         var rewinds = 0

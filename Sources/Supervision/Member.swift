@@ -55,6 +55,8 @@ public struct Member: Hashable, Codable, Sendable {
     /// Witnesses, and who is tagged `nofailover` or `priority=0`.
     public var neverLeads: Bool { kind == .witness || tags.contains("nofailover") || priority == 0 }
 
+    public var isOfferedForCopies: Bool { kind == .data && tags.contains("clonefrom") }
+
     /// Of several that hold the same, the one with the highest leads; 1 unless tagged `priority=N`.
     public var priority: Int {
         tags.lazy.filter { $0.hasPrefix("priority=") }.compactMap { Int($0.dropFirst(9)) }.first ?? 1

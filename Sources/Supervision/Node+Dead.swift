@@ -18,9 +18,9 @@ extension Node {
     /// Heard nothing of for so long that the operator's rule applies, and not to be kept for the sake of the
     /// rest.
     var nextDead: MemberID? {
-        guard isHerdSettled, !isPaused, let document, !document.members.contains(where: \.isLeaving) else {
-            return nil
-        }
+        guard settings.deadMemberRemoval != nil, isHerdSettled, !isPaused, let document,
+            !document.members.contains(where: \.isLeaving)
+        else { return nil }
         return deadMembers.first { reasonToKeep($0, document) == nil }
     }
 
@@ -51,7 +51,8 @@ extension Node {
 
     /// Says once in a reign why a dead member is not removed.
     mutating func tellKeptDead() {
-        guard writesAsPrimary, let document, let told = reign?.keptDead else { return }
+        guard settings.deadMemberRemoval != nil, writesAsPrimary, let document, let told = reign?.keptDead
+        else { return }
         let dead = deadMembers
         if dead == told { return }
         reign?.keptDead = dead

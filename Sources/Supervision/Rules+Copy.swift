@@ -170,7 +170,7 @@ extension Node {
     }
 
     var clonePlan: ClonePlan? {
-        guard let source = view.joiningUpstream, let system = document?.systemIdentifier,
+        guard let source = copySource, let system = document?.systemIdentifier,
             let configuration = managedConfiguration(asPrimary: false)
         else { return nil }
         return ClonePlan(

@@ -61,7 +61,7 @@ extension Rule {
                     return false
                 }
                 return node.stopping
-                    || (node.hasOpenLineage && node.document?.primary?.member != source.member)
+                    || (node.hasOpenLineage && node.document?.primary?.timeline != source.timeline)
             },
             action: { .cancelWork($0.stopping ? "the node is being stopped" : "the primary has changed") }),
         Rule(

@@ -49,17 +49,26 @@ extension RealPostgres {
             return rows.count { $0.first??.hasPrefix("matriarch_\(node.name)_") == true }
         }
 
-        @Test("A replica copies anew on demand; the primary is refused")
+        @Test("A replica copies anew on demand, from the standby that is offered; the primary is refused")
         func reinit() throws {
             try Arena.trial { herd, trial in
                 let primary = try herd.primary()
                 let member = herd.others(than: primary)[0]
+                let offered = herd.others(than: primary)[1]
+                try offered.configure(["tags": "clonefrom"])
+                try offered.stop()
+                try offered.start()
+                try herd.until(.replica(offered.name), within: Arena.patience)
+                defer { try? offered.configure(["tags": nil]) }
                 let refused = try member.command("reinit", primary.name)
                 #expect(refused.status == 1 && refused.error.contains("is the primary"), "\(refused.error)")
                 let marked = try Marked(member)
+                let told = Story(member)
                 let outcome = try primary.command("reinit", member.name)
                 #expect(outcome.status == 0, "\(outcome.error)")
                 #expect(!marked.isSameCopy)
+                #expect(told.since.contains("copies \(offered.name)"), "\(told.since)")
+                #expect(!told.since.contains("copies \(primary.name)"), "\(told.since)")
                 try trial.expectNothingLost()
             }
         }

@@ -165,7 +165,7 @@ extension RealPostgres {
 }
 
 /// What a node's agent has told from now on.
-private struct Story {
+struct Story {
     private let node: HerdNode
     private let before: Int
 

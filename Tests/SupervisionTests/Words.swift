@@ -105,7 +105,7 @@ struct Words {
             for part in parts.dropFirst() {
                 switch part {
                 case "witness": member.kind = .witness
-                case "nofailover": member.tags = ["nofailover"]
+                case "nofailover", "clonefrom": member.tags.append(part)
                 case "leaving": member.isLeaving = true
                 case "novote": member.ballot = .never
                 case "copy": member.copiesAsked = 1

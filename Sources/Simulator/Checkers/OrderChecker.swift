@@ -53,9 +53,11 @@ struct OrderChecker: Checker {
         guard machine.agent.durable.data.state == state else {
             return "\(machine.id) is \(state) before its record on disk says so"
         }
-        guard document.hasOpenPrimary, document.primary?.member == source.member else {
-            return "\(machine.id) is \(state) from \(source.member), which is no open primary"
-        }
+        // A copy may be of a standby that is offered for it; both are of the history that is open.
+        let isOffered = state == .cloning && document.member(source.member)?.isOfferedForCopies == true
+        guard document.hasOpenPrimary, document.primary?.timeline == source.timeline,
+            document.primary?.member == source.member || isOffered
+        else { return "\(machine.id) is \(state) from \(source.member), which is no open primary" }
         let there = machine.postgres.directory?.systemIdentifier
         guard there == nil || there == document.systemIdentifier else {
             return "\(machine.id) is about to destroy the database of another cluster"
