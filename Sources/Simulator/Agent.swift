@@ -57,6 +57,7 @@ final class Agent {
         ask(.look)
         poll(after: .milliseconds(5))
         feed(.tick)
+        world.forgetRollbacks()
     }
 
     func die() {

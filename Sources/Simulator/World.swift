@@ -206,6 +206,23 @@ final class World {
             }
     }
 
+    /// Who has seen further may have forgotten it in a crash of its own: what nobody is left to remember is
+    /// not missed (protocol: Rolled back).
+    func forgetRollbacks() {
+        for machine in machines where machine.isRolledBack {
+            let durable = machine.agent.durable
+            let began = machine.agent.node?.life.began ?? durable.sequence
+            let isRemembered = machines.contains { other in
+                guard other !== machine else { return false }
+                if let node = other.agent.node { return node.witnessed(of: machine.id) ?? 0 > began }
+                return other.agent.durable.witnesses.contains {
+                    $0.member == machine.id && $0.instance == durable.instance && $0.reached > began
+                }
+            }
+            if !isRemembered { machine.isRolledBack = false }
+        }
+    }
+
     func fail(_ checker: String, _ complaint: String) {
         guard violation == nil else { return }
         violation = Violation(seed: seed, at: now, checker: checker, complaint: complaint)

@@ -23,7 +23,7 @@ extension RealPostgres {
                 let outcome = try gone.command("member", "remove", gone.name)
                 #expect(outcome.status == 0, "\(outcome.error)")
                 try herd.until("its Postgres is stopped") { try gone.postmasterIsGone() }
-                #expect(try slots(on: primary, of: gone) == 0)
+                try herd.until("its slot is dropped") { try slots(on: primary, of: gone) == 0 }
                 try gone.stop()
                 try gone.start()
                 try herd.until("it says that it was removed") {
