@@ -56,6 +56,39 @@ import Testing
         }
     }
 
+    @Test(.requiresPostgres) func aTablespaceThatNothingOfThisNodeLeadsToIsLeftAlone() async {
+        await #expect(processExitsWith: .success) {
+            onRealPostgres {
+                let (a, b) = (try Instance("a"), try Instance("b"))
+                try a.found()
+                try b.perform(.initialize(attempt: 7, Instance.credentials))
+                // One file system for both: what b finds at the path is the source's own.
+                let path = a.directory.file("fast=space")
+                try Files.makeDirectory(path)
+                try a.sql("create tablespace fast location '\(path)'")
+                try a.sql("create table t tablespace fast as select generate_series(1, 1000) n")
+                let plan = ClonePlan(
+                    member: b.member.id, source: b.upstream(a, timeline: 1, valid: false),
+                    systemIdentifier: try #require(a.report.systemIdentifier),
+                    configuration: b.configuration(asPrimary: false, timeline: 1))
+                let refused = b.attempt(.clone(plan))
+                #expect(refused.reason?.contains("its tablespace \(path) holds PG_15_") == true)
+                #expect(try a.sql("select count(*) from t") == "1000")
+                let held = try Files.list(path)
+
+                // Once it leads there it is b's to replace; what it held is kept as long as the old data is.
+                let space = try #require(Tablespace.linked(from: a.site.dataDirectory).first)
+                #expect(space.path == path)
+                try space.relink(in: b.site.dataDirectory, to: path)
+                try b.perform(.clone(plan))
+                #expect(try Files.list(space.previous) == held)
+                #expect(Tablespace.linked(from: b.site.dataDirectory) == [space])
+                DataDirectory.releasePrevious(b.site)
+                #expect(try Files.list(path) == held)
+            }
+        }
+    }
+
     @Test(.requiresPostgres) func aCopyThatIsCalledOffLeavesTheOldDirectoryAndNothingElse() async {
         await #expect(processExitsWith: .success) {
             onRealPostgres {
