@@ -69,8 +69,8 @@ public struct Options: Sendable {
     public var secondRegion = false
     /// The last founder only votes.
     public var witness = false
-    /// The second member is offered for copies.
-    public var offersCopies = false
+    /// Of founders and joiners, by name.
+    public var tags: [MemberID: [String]] = [:]
     /// How long a member may be silent before it is removed; nil is for ever.
     public var deadMemberRemoval: Duration?
 
@@ -107,7 +107,7 @@ extension Options {
         if random.chance(0.2) {
             options.deadMemberRemoval = .seconds([20, 60].randomElement(using: &random) ?? 60)
         }
-        options.offersCopies = random.chance(0.3)
+        if random.chance(0.3) { options.tags["b"] = ["clonefrom"] }
         options.drawWeather(&random)
         options.drawPostgres(&random)
         options.drawFaults(&random)

@@ -76,7 +76,7 @@ final class World {
         var member = Member(
             id: id, instance: freshInstance(of: id), address: "\(id.name).herd",
             region: isElsewhere ? "north" : "home", kind: options.witness && isLast ? .witness : .data)
-        if options.offersCopies, id == World.names[1] { member.tags = ["clonefrom"] }
+        member.tags = options.tags[id] ?? []
         let seeds = World.names.prefix(options.members).map {
             PeerAddress(
                 member: nil, host: machine($0)?.settings.member.address ?? "\($0.name).herd", port: 5501)

@@ -50,6 +50,7 @@ extension Node {
             address: member.address,
             checks: .init(total: 3, passing: reachable ? heard?.report.checksPassing ?? 0 : 0),
             reachable: reachable, createdSeconds: member.joined)
+        line.tags = member.tags
         // Two members are never shown as primary: the word of the newest term counts.
         if line.role == .primary, primary != nil, primary != member.id.name { line.role = .none }
         guard let heard else { return line }

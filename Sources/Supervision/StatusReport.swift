@@ -51,10 +51,11 @@ public struct StatusReport: Hashable, Codable, Sendable {
         public var pendingRestart = false
         /// Which ones.
         public var pendingSettings: [String] = []
+        public var tags: [String] = []
 
         enum CodingKeys: String, CodingKey {
             case name, state, role, region, voter, address, checks, timeline, lsn, version, reachable, created
-            case updated, reason
+            case updated, reason, tags
             case lagBytes = "lag_bytes"
             case lagSeconds = "lag_seconds"
             case agentVersion = "agent_version"
@@ -174,5 +175,6 @@ extension StatusReport.Line {
         try keys.encode(createdSeconds, forKey: .createdSeconds)
         try keys.encode(pendingRestart, forKey: .pendingRestart)
         try keys.encode(pendingSettings, forKey: .pendingSettings)
+        try keys.encode(tags, forKey: .tags)
     }
 }

@@ -12,7 +12,7 @@ private let clusterKeys = [
 private let memberKeys = [
     "name", "state", "role", "region", "voter", "address", "checks", "timeline", "lsn", "lag_bytes",
     "lag_seconds", "version", "agent_version", "reachable", "created", "updated", "reason",
-    "pending_restart", "pending_settings",
+    "pending_restart", "pending_settings", "tags",
 ]
 
 @Test("Every key of the status is there, null where nothing is known")

@@ -8,7 +8,7 @@ import Testing
     /// A leads, b is offered for copies, d is copying it.
     private func copying() throws -> Herd {
         let herd = Herd(3) {
-            $0.offersCopies = true
+            $0.tags["b"] = ["clonefrom"]
             $0.cloneTime = .seconds(8)
         }
         expectWhole(herd, within: .seconds(120))

@@ -116,6 +116,39 @@ import Testing
         }
     }
 
+    @Test func ofTwoTheVoterGoesOnAloneAndIsWaitedFor() throws {
+        let herd = whole(2)
+        let voter = try #require(voters(herd).first)
+        #expect(voters(herd) == [voter] && herd.primary == voter)
+        let other: MemberID = voter == "a" ? "b" : "a"
+        herd.crash(other)
+        herd.run(for: .seconds(10))
+        #expect(herd.primary == voter)
+        herd.boot(other)
+        #expect(herd.run(within: .seconds(30)) { $0.follows(other) } != nil)
+        herd.crash(voter)
+        herd.run(for: .seconds(20))
+        #expect(herd.primary == nil, "one of two decides nothing alone")
+        herd.boot(voter)
+        #expect(herd.run(within: .seconds(30)) { $0.primary == voter && $0.isWhole } != nil)
+        #expect(herd.violation == nil, "\(herd.traceTail)")
+    }
+
+    @Test func whoIsTaggedNofailoverVotesAndNeverLeads() throws {
+        let herd = Herd(3, lease: .seconds(2)) { $0.tags["b"] = ["nofailover"] }
+        #expect(herd.run(within: .seconds(60)) { $0.isWhole } != nil, "\(herd.complaint ?? "")")
+        #expect(voters(herd) == ["a", "b", "c"])
+        for _ in 0..<2 {
+            let primary = try #require(herd.primary)
+            let other: MemberID = primary == "a" ? "c" : "a"
+            herd.crash(primary)
+            #expect(herd.run(within: .seconds(20)) { $0.primary == other } != nil, "\(herd.traceTail)")
+            herd.boot(primary)
+            #expect(herd.run(within: .seconds(60)) { $0.isWhole } != nil, "\(herd.complaint ?? "")")
+        }
+        #expect(herd.violation == nil, "\(herd.traceTail)")
+    }
+
     @Test func aVoteTakenGoesToASpare() throws {
         let herd = whole(4)
         let primary = try #require(herd.primary)
