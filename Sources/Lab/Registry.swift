@@ -25,6 +25,7 @@ public struct Claim: Hashable, Sendable {
         let inodes = namespaces.compactMap { Processes.inode("/run/netns/\($0)") }
         try Processes.killAll(Processes.Marks(directory: directory, networkNamespaces: inodes))
         Network.remove(namespaces: namespaces)
+        try SmallDisk.removeAll(below: directory)
         try removeDirectory()
     }
 

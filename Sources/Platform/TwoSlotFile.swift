@@ -5,8 +5,8 @@ internal import Glibc
 /// `DIRECTORY/state.a` and `state.b` each hold {magic, format, sequence, length, CRC-32C, payload}; the valid
 /// one with the higher sequence counts. The other is overwritten by the next `store`, which flushes file and
 /// directory before it returns. Damage is told, never mended in silence: whoever lost what was promised here
-/// must not act as if not. Not for use by several threads or processes at once; lock the directory
-/// (`Files.lock`).
+/// must not act as if not. Both are written in place, so that a full disk has room for what it had before. Not
+/// for use by several threads or processes at once; lock the directory (`Files.lock`).
 public struct TwoSlotFile: Sendable {
     /// What is there at start-up.
     public enum Loaded: Equatable, Sendable {
@@ -68,6 +68,14 @@ public struct TwoSlotFile: Sendable {
         }
     }
 
+    /// Why the slots that are there could not be written now, as far as asking tells; nil when they could.
+    public var obstacle: SystemError? {
+        for path in paths where Files.exists(path) && access(path, W_OK) != 0 {
+            return SystemError(call: "access", code: errno, detail: path)
+        }
+        return nil
+    }
+
     /// Stores a new state; when it returns, the state is on the disk and the next `load` finds it.
     ///
     /// When it throws, either the old or the new state is found, and only another successful `store` makes it
@@ -94,15 +102,15 @@ public struct TwoSlotFile: Sendable {
         next = (0, 1)
     }
 
-    /// Writes in place: the other slot is the copy that a torn write leaves standing.
+    /// Writes in place: the other slot is the copy that a torn write leaves standing. A slot that is not there
+    /// yet appears whole or not at all, for there may be no other.
     private func write(_ bytes: [UInt8], to path: String) throws(SystemError) {
-        let flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW
-        let fd = try system("open", path) { open(path, flags, 0o600) }
+        guard Files.exists(path) else { return try Files.replaceDurably(path, bytes, mode: 0o600) }
+        let fd = try system("open", path) { open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW) }
         defer { close(fd) }
         try Files.writeFully(bytes, to: fd, path)
         try system("ftruncate", path) { ftruncate(fd, bytes.count) }
         try system("fsync", path) { fsync(fd) }
-        try Files.syncDirectory(Files.directory(of: path))
     }
 
     private static func damage(_ slot: Slot) -> String? {

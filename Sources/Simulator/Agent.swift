@@ -183,10 +183,17 @@ final class Agent {
         world.observe(.persisting(machine, state))
         writes.append((token, state))
         lastWriteEnds = max(lastWriteEnds, world.now + machine.persistDelay())
+        if machine.doesDiskRefuse, machine.diskStalledUntil > world.now {
+            world.schedule.add(after: .microseconds(100), for: process) { [self] in
+                guard writes.contains(where: { $0.token == token }) else { return }
+                feed(.stateUnwritten("no space left"))
+            }
+        }
         world.schedule.add(at: lastWriteEnds, for: process) { [self] in
             guard let first = writes.first, first.token == token else { return }
             writes.removeFirst()
             store(first.state)
+            feed(.stateUnwritten(nil))
             feed(.persisted(token))
         }
     }

@@ -10,6 +10,8 @@ enum Describe {
         case .tick: "tick"
         case .received(let envelope, let sender, _): "\(sender.member) \(body(envelope.body))"
         case .persisted(let token): "persisted \(token)"
+        case .stateUnwritten(let trouble):
+            trouble.map { "the disk refuses: \($0)" } ?? "the disk takes writes"
         case .guardReported: "guard reports"
         case .guardLost: "guard lost"
         case .postgresReported: "postgres reports"

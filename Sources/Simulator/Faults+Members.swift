@@ -90,7 +90,9 @@ extension Faults {
     private func canBeSpared(_ machine: Machine) -> Bool {
         guard Settled.complaint(in: world) == nil, let document = world.newestCommitted?.document,
             document.primary?.member != machine.id, document.switchover == nil, document.loan == nil,
-            document.instance(of: machine.id) == machine.settings.member.instance
+            document.instance(of: machine.id) == machine.settings.member.instance,
+            // Nobody counts whose state was put back, though it be down and not found out yet.
+            !world.machines.contains(where: \.isRolledBack)
         else { return false }
         return document.voters.isMajority { $0 != machine.id }
     }

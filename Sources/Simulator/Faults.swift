@@ -125,7 +125,9 @@ final class Faults {
         case .pauseMachine: pause(machine, clockToo: false)
         case .suspendMachine: pause(machine, clockToo: true)
         case .jumpClock: jumpClock(machine)
-        default: machine.diskStalledUntil = world.now + spell()
+        default:
+            machine.diskStalledUntil = world.now + spell()
+            machine.doesDiskRefuse = random.chance(0.5)
         }
     }
 

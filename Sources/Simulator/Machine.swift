@@ -11,6 +11,8 @@ final class Machine {
     let clockDrift: Int64
     /// Durable writes end no sooner than this.
     var diskStalledUntil = WorldTime.zero
+    /// Whether the disk says so while it takes nothing, as a full one does, or is just silent.
+    var doesDiskRefuse = false
     /// Set from a fault that no local clock can tell, or one that takes the guard and the agent together,
     /// until Postgres here has stopped being primary: the protocol's promise of a single writer excepts it.
     var isExcused = false

@@ -30,6 +30,9 @@ struct Ledger: Sendable {
     private(set) var persisted: NodeToken = 0
     private var raftTokens: [(node: NodeToken, raft: UInt64)] = []
     private var held: [Sealed] = []
+    /// Of each while the disk stands still. A held message that is dropped is said again (protocol: Messages); of
+    /// tokens the newest stands for those before.
+    static let waitingLimit = 256
     private(set) var dataToken: NodeToken = 0
 
     var isClean: Bool { persisted >= issued }
@@ -47,12 +50,18 @@ struct Ledger: Sendable {
     mutating func issue(raft token: UInt64?, data: Bool) -> NodeToken {
         issued += 1
         sequence += 1
-        if let token { raftTokens.append((issued, token)) }
+        if let token {
+            if raftTokens.count == Ledger.waitingLimit { raftTokens.removeLast() }
+            raftTokens.append((issued, token))
+        }
         if data { dataToken = issued }
         return issued
     }
 
-    mutating func hold(_ effect: NodeEffect) { held.append(Sealed(effect, until: issued)) }
+    mutating func hold(_ effect: NodeEffect) {
+        if held.count == Ledger.waitingLimit { held.removeFirst() }
+        held.append(Sealed(effect, until: issued))
+    }
 
     /// What the disk's word sets free: messages, and the newest of the elector's own tokens.
     mutating func settle(_ token: NodeToken) -> (free: [NodeEffect], raft: UInt64?) {

@@ -196,7 +196,7 @@ extension Node {
         report.systemIdentifier = postgres?.systemIdentifier
         report.version = postgres?.version
         report.unfit = unfitToTakeOver
-        report.reason = lastDecision.reason ?? standbyTrouble
+        report.reason = unwrittenReason ?? lastDecision.reason ?? standbyTrouble
         if let pending = postgres?.pendingRestart, !pending.isEmpty { report.pendingRestart = pending }
         if case .clone? = work?.order { report.copying = true }
         report.checksPassing = checksPassing

@@ -167,6 +167,8 @@ extension Node {
         if let unusable = postgres?.unusable { return unusable }
         if postgres?.isTorn == true { return "a rewind of its data was interrupted" }
         if stopping { return "being stopped" }
+        // Who leads already needs its disk for nothing but changes.
+        if let unwrittenReason, !isLeader { return unwrittenReason }
         if unfitUntil > now { return "a promotion failed here a moment ago" }
         if document.systemIdentifier == nil { return nil }
         if data.state != .valid { return "its data is \(data.state.rawValue)" }

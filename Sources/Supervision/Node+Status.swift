@@ -7,7 +7,7 @@ extension Node {
         report.term = raft.term
         report.leader = raft.leader?.name
         report.rule = lastDecision.rule
-        report.reason = lastDecision.reason
+        report.reason = unwrittenReason ?? lastDecision.reason
         guard let document else { return report }
         report.document = raft.hard.committedVersion
         report.systemIdentifier = document.systemIdentifier.map(String.init)

@@ -22,6 +22,8 @@ public struct Node: Sendable {
     /// Set when this member turned out to work with an older state than it once had.
     var rollback: RollbackVerdict?
     let origin: Belonging?
+    /// Why the disk refuses the state; nil while it takes it.
+    var stateTrouble: String?
 
     // What is known of the world.
     var guardian: GuardReport?
@@ -166,6 +168,7 @@ public struct Node: Sendable {
         case .tick: drive(.tick)
         case .received(let envelope, let sender, let channel): receive(envelope, from: sender, on: channel)
         case .persisted(let token): settle(token)
+        case .stateUnwritten(let trouble): learn(stateTrouble: trouble)
         case .guardReported(let report): learn(report)
         case .guardLost: loseGuard()
         case .postgresReported(let report): learn(report)

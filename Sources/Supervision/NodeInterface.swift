@@ -8,6 +8,8 @@ public enum NodeEvent: Sendable {
     /// may be votes).
     case received(Envelope, from: Sender, channel: Channel?)
     case persisted(NodeToken)
+    /// The disk refuses what was to be written, with the reason; nil once it has taken it after all.
+    case stateUnwritten(String?)
     /// At each change, and as the answer to each guard effect.
     case guardReported(GuardReport)
     /// The guard is gone or does not answer.

@@ -44,7 +44,8 @@ enum Action: Hashable, Sendable {
 extension Rule {
     /// The whole table, in order.
     static let all: [Rule] =
-        safety + waiting + stopping + founding + primacy + handingOver + primaryDuties + freezing + choosing
+        safety + Node.unwrittenState + waiting + stopping + founding + primacy + handingOver + primaryDuties
+        + freezing + choosing
         + copying + settling + diverging + following
 }
 

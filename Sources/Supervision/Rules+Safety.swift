@@ -73,7 +73,8 @@ extension Rule {
             }),
         Rule(
             name: "record-on-its-way", why: "What is about to be done is on disk before it is done.",
-            applies: { !$0.ledger.isDataDurable }, action: { _ in .wait("the state file is being written") }),
+            applies: { !$0.ledger.isDataDurable && !($0.stopping && $0.stateTrouble != nil) },
+            action: { .wait($0.unwrittenReason ?? "the state file is being written") }),
         Rule(
             name: "postgres-unknown", why: "Nothing is decided before the data directory has been looked at.",
             applies: { $0.postgres == nil }, action: { _ in .wait("looking at Postgres") }),
@@ -111,7 +112,10 @@ extension Rule {
         Rule(
             name: "stopped", why: "Postgres is stopped and the node may end.",
             applies: { $0.stopping && !$0.isAlive && $0.armedEpoch == nil && $0.handover == nil },
-            action: { $0.ledger.isClean ? .exit : .wait("the state file is being written") }),
+            // A disk that refuses keeps nobody here: what is not on it was not said to anybody.
+            action: {
+                $0.ledger.isClean || $0.stateTrouble != nil ? .exit : .wait("the state file is being written")
+            }),
         Rule(
             name: "restart-postgres", why: "An operator wants it stopped and started again.",
             applies: { $0.restartWish?.isStopped == false && $0.refusalToRestart == nil },

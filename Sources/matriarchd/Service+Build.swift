@@ -27,8 +27,13 @@ extension Service {
         let keeper = try GuardKeeper(
             loop: loop, program: try guardProgram(site), patience: configuration.timings.demoteMargin,
             spawns: spawnsCompanions)
-        let states = try StateWriter(file: directory.writer()) { token in
-            loop.post { relay.agent?.feed(.persisted(token)) }
+        let states = try StateWriter(file: directory.writer()) { word in
+            let event: NodeEvent =
+                switch word {
+                case .done(let token): .persisted(token)
+                case .refused(let reason): .stateUnwritten(reason)
+                }
+            loop.post { relay.agent?.feed(event) }
         }
         let journal: EventJournal
         do { journal = try EventJournal(directory: configuration.stateDirectory, loop: loop) } catch {

@@ -1,5 +1,6 @@
 import Consensus
 import FoundationEssentials
+import Glibc
 import Platform
 import Supervision
 
@@ -51,9 +52,15 @@ struct StateDirectory {
     }
 
     private static func unusable(_ key: String, _ path: String, _ error: SystemError) -> StartError {
-        StartError(
-            "\(key) = '\(path)': \(error.reason): it must be a directory that belongs to the user that "
-                + "runs matriarchd (chown postgres: \(path))")
+        let advice =
+            switch error.code {
+            case EROFS: "it must be writable, and its file system is mounted read-only"
+            case ENOSPC, EDQUOT: "its file system is full: make room there"
+            case EIO: "look at the disk"
+            default:
+                "it must be a directory that belongs to the user that runs matriarchd (chown postgres: \(path))"
+            }
+        return StartError("\(key) = '\(path)': \(error.reason): \(advice)")
     }
 
     /// Reads what is there; makes a new identity where nothing is. A corrupt state is never replaced.
@@ -65,7 +72,7 @@ struct StateDirectory {
             loaded = Loaded(
                 durable: fresh, sameBoot: false, notices: ["a new instance: no state in \(path) yet"])
             do { try file.store(StateDirectory.encode(fresh)) } catch {
-                throw StartError("state_directory = '\(path)': \(error)")
+                throw Self.unusable("state_directory", path, error)
             }
         case .corrupt(let damage):
             throw StartError(
@@ -86,14 +93,17 @@ struct StateDirectory {
                 loaded.notices.append("one state slot is damaged, the other is used: \(damaged)")
             }
         }
-        if let promise = readPromise() {
-            loaded.promise = promise
-            loaded.sameBoot = true
+        loaded.promise = readPromise()
+        loaded.sameBoot = loaded.promise != nil
+        // The room that promises need is taken now.
+        do { try store(loaded.promise) } catch let error as SystemError {
+            throw Self.unusable("runtime_directory", runtime, error)
         }
         return loaded
     }
 
     private mutating func read() throws -> TwoSlotFile.Loaded {
+        if let obstacle = file.obstacle { throw Self.unusable("state_directory", path, obstacle) }
         do { return try file.load() } catch {
             throw StartError(
                 "state_directory = '\(path)': \(error): this user must be able to read and write it")
@@ -133,7 +143,8 @@ struct StateDirectory {
 
     private struct PromiseFile: Codable {
         var boot: String
-        var promise: Promise
+        /// Nil while none was given: then nothing is known of this boot either.
+        var promise: Promise?
     }
 
     private var promisePath: String { "\(runtime)/promise.json" }
@@ -153,7 +164,7 @@ struct StateDirectory {
 
     /// Into tmpfs, so without fsync. In one write over the last one, at each heartbeat: no room has to be
     /// found for it, so that a full disk takes no vote away.
-    func store(_ promise: Promise) throws {
+    func store(_ promise: Promise?) throws {
         let text = try JSONEncoder().encode(PromiseFile(boot: boot, promise: promise))
         precondition(text.count <= Self.promiseBytes, "a promise of \(text.count) bytes")
         let blanks = [UInt8](repeating: UInt8(ascii: " "), count: Self.promiseBytes - text.count)

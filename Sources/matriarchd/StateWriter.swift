@@ -16,12 +16,21 @@ final class StateWriter: Sendable {
     private let pending = Mutex(Pending())
     private let signal: MessageQueue<Void>
     private let file: Mutex<TwoSlotFile>
-    private let done: @Sendable (NodeToken) -> Void
+    /// Why the newest attempt failed; nil when it did not.
+    private let trouble = Mutex<String?>(nil)
+    private let tell: @Sendable (Word) -> Void
 
-    /// - Parameter done: called on the writer's thread once everything up to the token is on disk.
-    init(file: TwoSlotFile, done: @escaping @Sendable (NodeToken) -> Void) throws {
+    enum Word: Sendable {
+        /// Everything up to the token is on disk.
+        case done(NodeToken)
+        /// Told when it changes: why the disk refuses, or nil when it no longer does.
+        case refused(String?)
+    }
+
+    /// - Parameter tell: called on the writer's thread.
+    init(file: TwoSlotFile, tell: @escaping @Sendable (Word) -> Void) throws {
         self.file = Mutex(file)
-        self.done = done
+        self.tell = tell
         signal = try MessageQueue(capacity: 4)
     }
 
@@ -55,6 +64,15 @@ final class StateWriter: Sendable {
         }
     }
 
+    private func note(_ failure: SystemError?) {
+        let reason = failure.map { "\($0)" }
+        let isNews = trouble.withLock { known in
+            defer { known = reason }
+            return known != reason
+        }
+        if isNews { tell(.refused(reason)) }
+    }
+
     /// A disk that refuses is told and asked again; what waits for the write goes on waiting.
     private func store(_ state: DurableState, _ token: NodeToken) {
         let bytes = StateDirectory.encode(state)
@@ -66,9 +84,8 @@ final class StateWriter: Sendable {
                 return nil
             } catch { return error }
         }
-        guard let failure else { return done(token) }
-        Log.error(
-            "the state can't be written: \(failure); this member can't vote or follow changes until it can")
+        note(failure)
+        guard failure != nil else { return tell(.done(token)) }
         pending.withLock { if $0.newest == nil { $0.newest = (state, token) } }
         BootClock.sleep(nanoseconds: StateWriter.retry)
         _ = signal.push(())

@@ -207,8 +207,10 @@ extension Stage {
     }
 
     private func changeDisk(_ command: ScriptCommand) {
-        isDiskSlow = command.has("slow")
+        isDiskSlow = !command.has("fast")
+        if let reason = command["refuses"] { return feed(.stateUnwritten(spaced(reason))) }
         if !isDiskSlow {
+            if node?.stateTrouble != nil { feed(.stateUnwritten(nil)) }
             finishWrites()
             feed(.tick)
         }
