@@ -11,6 +11,10 @@ public final class Herd: Sendable {
         /// Places for nodes that are not started with the others and whom nobody expects.
         public var spares: Int
         public var placement: Placement
+        /// Of namespaces; the nodes then have no IPv4 address but that of their own loopback.
+        public var isIPv6Only = false
+        /// Every node's name begins with it; its number comes last.
+        public var namePrefix = "pg"
         public var region: String
         public var cluster: String
         /// Added to every node's configuration file, or replacing what it would have.
@@ -56,7 +60,8 @@ public final class Herd: Sendable {
             let programs = try built.copied(to: claim.directory + "/bin", machine)
             let network =
                 try options.placement == .namespaces
-                ? Network(tag: claim.tag, nodes: options.nodes + options.spares) : nil
+                ? Network(
+                    tag: claim.tag, nodes: options.nodes + options.spares, isIPv6: options.isIPv6Only) : nil
             let all = try Herd.nodes(
                 options, in: claim.directory,
                 HerdNode.Installation(
@@ -82,7 +87,7 @@ public final class Herd: Sendable {
         let secrets = try HerdSecrets(
             in: directory + "/shared", installation.programs, installation.machine)
         return try places.enumerated().map { index, place in
-            let name = "pg\(index + 1)"
+            let name = "\(options.namePrefix)\(index + 1)"
             let node = HerdNode(
                 name: name, directory: "\(directory)/\(name)", place: place, installation: installation)
             try node.prepare()

@@ -33,17 +33,42 @@ public final class Network: Sendable {
     public let ports: [Port]
     private let switchName: String
 
+    /// Addresses of one family: of the nodes among each other, and of the cables to us.
+    private struct Plan {
+        var nodes: (prefix: String, bits: Int)
+        /// By the node's number: our end, its end, and the length of the prefix.
+        var eyes: (Int) -> (ours: String, its: String, bits: Int)
+        /// What makes an address usable at once.
+        var flags: String
+
+        static func ipv4() throws -> Plan {
+            let block = try Network.freeBlock()
+            return Plan(
+                nodes: ("10.77.0.", 24),
+                eyes: { ("\(block).\(4 * $0 + 1)", "\(block).\(4 * $0 + 2)", 30) }, flags: "")
+        }
+
+        /// Our process's number keeps two laboratories apart.
+        static var ipv6: Plan {
+            let block = "fdeb:\(String(getpid() >> 16, radix: 16)):\(String(getpid() & 0xFFFF, radix: 16))"
+            return Plan(
+                nodes: ("fd77::", 64), eyes: { ("\(block):\($0)::1", "\(block):\($0)::2", 64) },
+                flags: " nodad")
+        }
+    }
+
     /// - Parameter tag: short and unique on this machine; all names are made from it.
-    public init(tag: String, nodes: Int) throws {
-        let block = try Network.freeBlock()
+    public init(tag: String, nodes: Int, isIPv6: Bool = false) throws {
+        let plan = try isIPv6 ? Plan.ipv6 : Plan.ipv4()
         switchName = "\(tag)sw"
         ports = (1...nodes).map { number in
             Port(
-                namespace: "\(tag)n\(number)", switchPort: "port\(number)", address: "10.77.0.\(number)",
-                eyeAddress: "\(block).\(4 * number + 2)", eyeDevice: "\(tag)e\(number)")
+                namespace: "\(tag)n\(number)", switchPort: "port\(number)",
+                address: "\(plan.nodes.prefix)\(number)", eyeAddress: plan.eyes(number).its,
+                eyeDevice: "\(tag)e\(number)")
         }
         do {
-            try build(block)
+            try build(plan)
         } catch {
             destroy()
             throw error
@@ -109,7 +134,7 @@ public final class Network: Sendable {
             ])
     }
 
-    private func build(_ block: String) throws {
+    private func build(_ plan: Plan) throws {
         func ip(_ words: String) throws {
             try Tool.run(["ip"] + words.split(separator: " ").map(String.init))
         }
@@ -122,12 +147,13 @@ public final class Network: Sendable {
             try ip("-n \(name) link set lo up")
             try ip("-n \(name) link add herd0 type veth peer name \(port.switchPort) netns \(switchName)")
             try ip("-n \(switchName) link set \(port.switchPort) master herd up")
-            try ip("-n \(name) addr add \(port.address)/24 dev herd0")
+            try ip("-n \(name) addr add \(port.address)/\(plan.nodes.bits) dev herd0\(plan.flags)")
             try ip("-n \(name) link set herd0 up")
             try ip("link add \(port.eyeDevice) type veth peer name eye0 netns \(name)")
-            try ip("addr add \(block).\(4 * (index + 1) + 1)/30 dev \(port.eyeDevice)")
+            let eyes = plan.eyes(index + 1)
+            try ip("addr add \(eyes.ours)/\(eyes.bits) dev \(port.eyeDevice)\(plan.flags)")
             try ip("link set \(port.eyeDevice) up")
-            try ip("-n \(name) addr add \(port.eyeAddress)/30 dev eye0")
+            try ip("-n \(name) addr add \(port.eyeAddress)/\(eyes.bits) dev eye0\(plan.flags)")
             try ip("-n \(name) link set eye0 up")
         }
     }
