@@ -72,6 +72,14 @@ extension HerdNode {
         try network.cut(port, what)
     }
 
+    /// What `other` sends no longer arrives here; all else does. `heal` ends it.
+    public func cut(from other: HerdNode) throws {
+        guard let network = installation.network, let port = place.port, let source = other.place.port else {
+            throw LabError("nodes on loopback addresses have no cable to cut; network namespaces need root")
+        }
+        try network.cut(from: source, to: port)
+    }
+
     public func heal() throws {
         guard let network = installation.network, let port = place.port else { return }
         try network.heal(port)

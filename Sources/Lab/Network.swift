@@ -107,6 +107,19 @@ public final class Network: Sendable {
         }
     }
 
+    /// Drops what comes from one node at another, and nothing else; `heal` of the other one ends it.
+    public func cut(from source: Port, to port: Port) throws {
+        let family = source.address.contains(":") ? "ip6" : "ip"
+        let table = "cut_from_\(source.switchPort)"
+        let chain = "{ type filter hook ingress device \"herd0\" priority 0; policy accept; }"
+        try Tool.run(
+            Network.inside(port.namespace) + [
+                "nft",
+                "add table netdev \(table); add chain netdev \(table) packets \(chain); "
+                    + "add rule netdev \(table) packets \(family) saddr \(source.address) drop",
+            ])
+    }
+
     public func heal(_ port: Port) throws {
         for namespace in [switchName, port.namespace] {
             let tables = try Tool.run(Network.inside(namespace) + ["nft", "list", "tables"])

@@ -26,6 +26,26 @@ extension HerdNode {
         return String(value)
     }
 
+    /// Has this node believe that the Postgres installed here is another major version: programs that say so,
+    /// and are the real ones otherwise.
+    public func pretendPostgres(major: Int) throws {
+        let machine = installation.machine
+        let directory = "\(directory)/postgres-\(major)"
+        try machine.makeDirectory(directory, mode: 0o755)
+        for program in ["initdb", "pg_basebackup", "pg_controldata", "pg_rewind", "pg_ctl"] {
+            try FileManager.default.createSymbolicLink(
+                atPath: "\(directory)/\(program)", withDestinationPath: "\(postgresBin)/\(program)")
+        }
+        try machine.write(
+            """
+            #!/bin/sh
+            [ "$1" = --version ] && echo 'postgres (PostgreSQL) \(major).1' && exit
+            exec \(postgresBin)/postgres "$@"
+
+            """, to: "\(directory)/postgres", mode: 0o755)
+        try configure(["postgres_bin_directory": directory])
+    }
+
     /// Makes a secret of this node's own and names it in the configuration.
     public func useAnotherSecret() throws {
         let path = directory + "/another.secret"

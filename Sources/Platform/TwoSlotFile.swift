@@ -5,8 +5,8 @@ internal import Glibc
 /// `DIRECTORY/state.a` and `state.b` each hold {magic, format, sequence, length, CRC-32C, payload}; the valid
 /// one with the higher sequence counts. The other is overwritten by the next `store`, which flushes file and
 /// directory before it returns. Damage is told, never mended in silence: whoever lost what was promised here
-/// must not act as if not. Both are written in place, so that a full disk has room for what it had before. Not
-/// for use by several threads or processes at once; lock the directory (`Files.lock`).
+/// must not act as if not. Both are written in place, so that a full disk has room for what it had before.
+/// Not for use by several threads or processes at once; lock the directory (`Files.lock`).
 public struct TwoSlotFile: Sendable {
     /// What is there at start-up.
     public enum Loaded: Equatable, Sendable {
@@ -102,8 +102,8 @@ public struct TwoSlotFile: Sendable {
         next = (0, 1)
     }
 
-    /// Writes in place: the other slot is the copy that a torn write leaves standing. A slot that is not there
-    /// yet appears whole or not at all, for there may be no other.
+    /// Writes in place: the other slot is the copy that a torn write leaves standing. A slot that is not
+    /// there yet appears whole or not at all, for there may be no other.
     private func write(_ bytes: [UInt8], to path: String) throws(SystemError) {
         guard Files.exists(path) else { return try Files.replaceDurably(path, bytes, mode: 0o600) }
         let fd = try system("open", path) { open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW) }

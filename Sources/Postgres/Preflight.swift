@@ -9,8 +9,10 @@ public struct PreflightFailure: Error, Hashable, Sendable, CustomStringConvertib
 extension PostgresSite {
     /// Looks whether Postgres can run here before anything is begun.
     ///
+    /// - Returns: the major version of the programs.
     /// - Throws: with what is wrong and what would be right.
-    public func preflight() throws(PreflightFailure) {
+    @discardableResult
+    public func preflight() throws(PreflightFailure) -> Int {
         guard OwnUser.uid != 0 else {
             throw PreflightFailure(
                 description: "Postgres refuses to run as root: start matriarchd as the user that owns "
@@ -25,6 +27,7 @@ extension PostgresSite {
                         + "\(Self.supported.upperBound) can be used")
             }
             try DataDirectory.isAbsent(self) ? checkParent() : DataDirectory.check(self)
+            return major
         } catch let failure as PreflightFailure {
             throw failure
         } catch {

@@ -32,6 +32,8 @@ final class Clients {
 
     private var swellUntil = WorldTime.zero
 
+    func forgetGaps() { longestGap = .zero }
+
     /// For a while every write is a bulk load, so that standbys fall behind.
     func swell(for time: Duration, _ world: World) { swellUntil = world.now + time }
     func calm() { swellUntil = .zero }

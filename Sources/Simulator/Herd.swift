@@ -90,8 +90,14 @@ public final class Herd {
     public var clonesAtOnce: Int { world.tally.clonesAtOnce }
     public var rewinds: Int { world.tally.rewinds }
 
-    /// How long clients went without any acknowledged write, at worst.
+    /// How long clients went without any acknowledged write, at worst, since it was last forgotten.
     public var longestGap: Duration { world.clients.longestGap }
+    public func forgetGaps() { world.clients.forgetGaps() }
+
+    /// The newest term that any running member knows.
+    public var highestTerm: Term {
+        world.machines.compactMap { $0.agent.node?.term }.max() ?? 0
+    }
 
     func machine(_ member: MemberID) -> Machine {
         guard let machine = world.machine(member) else { fatalError("there is no machine \(member)") }
@@ -134,6 +140,17 @@ public final class Herd {
 
     public func cut(_ from: MemberID, _ to: MemberID) {
         world.network.cut(machine(from).index, machine(to).index)
+    }
+
+    /// Takes one cut of this direction away.
+    public func mend(_ from: MemberID, _ to: MemberID) {
+        world.network.mend(machine(from).index, machine(to).index)
+    }
+
+    /// Every message takes so much longer, each way, and is lost so often.
+    public func weather(slower: Duration = .zero, loss: Double = 0) {
+        world.network.storm(slower)
+        world.network.weather.loss = loss
     }
 
     public func heal() { world.network.heal() }

@@ -172,6 +172,8 @@ public struct JoinRequest: Hashable, Codable, Sendable {
     public var member: Member
     /// Of the data directory that the node already has; a foreign one is refused and never touched.
     public var systemIdentifier: UInt64?
+    /// The major version of Postgres there; nil from a witness, and from an agent that does not say.
+    public var postgresMajor: Int?
 
     public init(member: Member, systemIdentifier: UInt64?) {
         self.member = member

@@ -30,8 +30,8 @@ struct Ledger: Sendable {
     private(set) var persisted: NodeToken = 0
     private var raftTokens: [(node: NodeToken, raft: UInt64)] = []
     private var held: [Sealed] = []
-    /// Of each while the disk stands still. A held message that is dropped is said again (protocol: Messages); of
-    /// tokens the newest stands for those before.
+    /// Of each while the disk stands still. A held message that is dropped is said again (protocol:
+    /// Messages); of tokens the newest stands for those before.
     static let waitingLimit = 256
     private(set) var dataToken: NodeToken = 0
 

@@ -17,10 +17,13 @@ extension Node {
         }
         guard document != nil || grant == nil else { return }
         guard document != nil || !settings.seeds.isEmpty || !hintedPeers.isEmpty else { return }
-        let request = JoinRequest(member: settings.member, systemIdentifier: postgres?.systemIdentifier)
-        var admission = request
-        admission.member.instance = instance
-        effects.append(.send(Envelope(cluster: clusterID, body: .join(admission)), to: .everyone))
+        askToJoin()
+    }
+
+    private mutating func askToJoin() {
+        var request = JoinRequest(member: ownRecord, systemIdentifier: postgres?.systemIdentifier)
+        request.postgresMajor = settings.postgresMajor
+        effects.append(.send(Envelope(cluster: clusterID, body: .join(request)), to: .everyone))
     }
 
     /// Between two rounds of asking around.
@@ -34,9 +37,8 @@ extension Node {
     private mutating func tellWhereIAm() {
         guard lastSeek.map({ now - $0 >= .seconds(1) }) ?? true else { return }
         lastSeek = now
-        let request = JoinRequest(member: ownRecord, systemIdentifier: postgres?.systemIdentifier)
         // To all: whoever is looked for at the wrong address hears no leader.
-        effects.append(.send(Envelope(cluster: clusterID, body: .join(request)), to: .everyone))
+        askToJoin()
     }
 
     private var isBlank: Bool {
@@ -222,6 +224,11 @@ extension Node {
         if let system = request.systemIdentifier, let known = document.systemIdentifier, system != known {
             return "its data directory belongs to another system (\(system), this cluster's is \(known)): "
                 + "move it away, or point data_directory elsewhere"
+        }
+        if let theirs = request.postgresMajor, let ours = settings.postgresMajor, theirs != ours {
+            return
+                "it has PostgreSQL \(theirs), this cluster runs \(ours): install postgresql-\(ours) there, "
+                + "and set postgres_bin_directory if it is not the newest"
         }
         if document.removed.contains(where: { $0.id == joining.id && $0.instance == joining.instance }) {
             return "it was removed from this cluster. To join again, as a new member, it must forget what "

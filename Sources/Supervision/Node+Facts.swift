@@ -101,6 +101,12 @@ extension Node {
         return primary.epoch >= data.frozenTerm && primary.member != me
     }
 
+    /// So little of the lease is left that a primary would have to begin stopping.
+    var isLeaseRunningOut: Bool {
+        guard let guardDeadline else { return true }
+        return guardDeadline - (raft.timings.demoteMargin - raft.timings.killMargin) <= now
+    }
+
     var leaseAhead: Bool {
         guard let guardDeadline else { return false }
         return guardDeadline > now

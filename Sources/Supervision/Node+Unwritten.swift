@@ -2,8 +2,8 @@ import Consensus
 
 /// A state directory that is full, read-only or broken (protocol: A disk that refuses).
 ///
-/// What waits for the disk waits on: nothing is said that a crash could take back. So this member takes no new
-/// term, no vote and no change; it goes on with what it has.
+/// What waits for the disk waits on: nothing is said that a crash could take back. So this member takes no
+/// new term, no vote and no change; it goes on with what it has.
 extension Node {
     static let unwrittenState: [Rule] = [
         Rule(
@@ -27,8 +27,8 @@ extension Node {
             record(
                 .init(
                     "state-unwritten", .alarm,
-                    "\(me) can't write its state down: \(trouble). It takes no new term, vote or change until "
-                        + "it can; make room, or make the directory writable"))
+                    "\(me) can't write its state down: \(trouble). It takes no new term, vote or change "
+                        + "until it can; make room, or make the directory writable"))
         } else {
             record(.init("state-written", .notice, "\(me) can write its state down again"))
         }

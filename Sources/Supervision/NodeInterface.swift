@@ -152,6 +152,8 @@ public struct NodeSettings: Hashable, Sendable {
     /// For a cluster that is founded here; later the document's count.
     public var credentials: Credentials
     public var agentVersion: String
+    /// The major version of the Postgres that is installed here; nil for a witness.
+    public var postgresMajor: Int?
 
     public init(
         member: Member, clusterName: String, seeds: [PeerAddress], foundersExpected: Int?,

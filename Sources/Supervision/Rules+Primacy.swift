@@ -162,6 +162,14 @@ extension Rule {
             },
             action: { _ in .wait("waiting for the majority's acknowledgement") }),
         Rule(
+            name: "lease-runs-out",
+            why: "A primary that would have to be stopped at once is not started.",
+            applies: { node in
+                node.holdsPrimacy && node.postgresState == .stopped && node.armedEpoch == node.raft.term
+                    && node.handover == nil && node.isLeaseRunningOut
+            },
+            action: { _ in .wait("no majority answers, the lease runs out") }),
+        Rule(
             name: "start-primary",
             why: "The member holds the role and its guard is armed: its Postgres must run.",
             applies: { node in

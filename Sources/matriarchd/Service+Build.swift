@@ -11,13 +11,15 @@ extension Service {
     func build(_ loop: EventLoop) throws -> Agent {
         var directory = try StateDirectory(
             path: configuration.stateDirectory, runtime: configuration.runtimeDirectory)
-        let settings = try configuration.nodeSettings()
+        var settings = try configuration.nodeSettings()
         let loaded = try directory.load(member: settings.member.id)
         for notice in loaded.notices { Log.warning(notice) }
         let site = configuration.postgresSite
         // A witness runs no Postgres and needs none.
         if configuration.nodeKind == .data {
-            do { try site.preflight() } catch { throw StartError(error.description) }
+            do { settings.postgresMajor = try site.preflight() } catch {
+                throw StartError(error.description)
+            }
         }
         let nonce = SecureRandom.seed()
         let node = Node(

@@ -58,7 +58,8 @@ struct StateDirectory {
             case ENOSPC, EDQUOT: "its file system is full: make room there"
             case EIO: "look at the disk"
             default:
-                "it must be a directory that belongs to the user that runs matriarchd (chown postgres: \(path))"
+                "it must be a directory that belongs to the user that runs matriarchd "
+                    + "(chown postgres: \(path))"
             }
         return StartError("\(key) = '\(path)': \(error.reason): \(advice)")
     }

@@ -5,7 +5,8 @@ import Testing
 extension RealPostgres {
     @Suite("Odd networks", .serialized, .requiresRoot, .requiresPostgres, .requiresHerd)
     struct OddNetworkTests {
-        /// Postgres cuts what is longer than 63 bytes: with these, nothing that it sees would tell members apart.
+        /// Postgres cuts what is longer than 63 bytes: with these, nothing that it sees would tell members
+        /// apart.
         private static let longPrefix = String(repeating: "n", count: 54)
 
         @Test(

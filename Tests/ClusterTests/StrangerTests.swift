@@ -58,7 +58,8 @@ extension RealPostgres {
             }
         }
 
-        @Test("A node with a wrong secret is refused and its address logged; with the right one it joins")
+        @Test(
+            "A wrong secret and another major version are refused in words; with the right ones a node joins")
         func wrongSecret() throws {
             try Arena.trial { herd, trial in
                 let stranger = herd.spares[0]
@@ -76,6 +77,16 @@ extension RealPostgres {
                 try stranger.eraseEverything()
 
                 try stranger.useSecret(of: herd.nodes[0])
+                try stranger.pretendPostgres(major: 16)
+                try stranger.returnPower()
+                try herd.until("the stranger says which version is wanted") {
+                    stranger.log().contains("it has PostgreSQL 16, this cluster runs 15")
+                }
+                #expect(try herd.primary().view().members.count == herd.nodes.count)
+                try stranger.losePower()
+                try stranger.eraseEverything()
+
+                try stranger.configure(["postgres_bin_directory": stranger.postgresBin])
                 try stranger.returnPower()
                 try herd.until(.replica(stranger.name), within: Arena.patience)
                 try stranger.stop()

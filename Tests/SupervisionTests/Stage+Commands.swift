@@ -312,8 +312,9 @@ extension Stage {
         if let instance = command["instance"] { joining.instance = instance }
         if let address = command["address"] { joining.address = address }
         if let tags = command["tags"] { joining.tags = tags.split(separator: ",").map(String.init) }
-        let request = JoinRequest(
+        var request = JoinRequest(
             member: joining, systemIdentifier: command["system"].flatMap { UInt64($0) })
+        request.postgresMajor = command["postgres"].flatMap { Int($0) }
         deliver(
             .join(request),
             from: Sender(

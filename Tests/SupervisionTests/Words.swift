@@ -207,11 +207,13 @@ enum Founders {
     static func settings(
         _ member: Member, seeds: [PeerAddress] = [], expected: Int? = nil
     ) -> NodeSettings {
-        NodeSettings(
+        var settings = NodeSettings(
             member: member, clusterName: clusterName, seeds: seeds, foundersExpected: expected,
             primaryRegion: "east", lease: .seconds(1), heartbeat: nil, maximumLagOnFailover: 1 << 20,
             coldStartWait: .seconds(3), stopTimeout: .seconds(60), credentials: credentials,
             agentVersion: "1")
+        settings.postgresMajor = 15
+        return settings
     }
 
     static func document(_ members: [Member]) -> ClusterDocument {
