@@ -30,12 +30,7 @@ extension Service {
             loop: loop, program: try guardProgram(site), patience: configuration.timings.demoteMargin,
             spawns: spawnsCompanions)
         let states = try StateWriter(file: directory.writer()) { word in
-            let event: NodeEvent =
-                switch word {
-                case .done(let token): .persisted(token)
-                case .refused(let reason): .stateUnwritten(reason)
-                }
-            loop.post { relay.agent?.feed(event) }
+            loop.post { relay.agent?.feed(word.event) }
         }
         let journal: EventJournal
         do { journal = try EventJournal(directory: configuration.stateDirectory, loop: loop) } catch {

@@ -25,6 +25,13 @@ final class StateWriter: Sendable {
         case done(NodeToken)
         /// Told when it changes: why the disk refuses, or nil when it no longer does.
         case refused(String?)
+
+        var event: NodeEvent {
+            switch self {
+            case .done(let token): .persisted(token)
+            case .refused(let reason): .stateUnwritten(reason)
+            }
+        }
     }
 
     /// - Parameter tell: called on the writer's thread.
