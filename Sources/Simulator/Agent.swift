@@ -179,6 +179,9 @@ final class Agent {
         durable = older
     }
 
+    /// The node was told that the disk takes nothing.
+    private var isRefused = false
+
     private func write(_ state: DurableState, _ token: NodeToken) {
         world.observe(.persisting(machine, state))
         writes.append((token, state))
@@ -186,6 +189,7 @@ final class Agent {
         if machine.doesDiskRefuse, machine.diskStalledUntil > world.now {
             world.schedule.add(after: .microseconds(100), for: process) { [self] in
                 guard writes.contains(where: { $0.token == token }) else { return }
+                isRefused = true
                 feed(.stateUnwritten("no space left"))
             }
         }
@@ -193,7 +197,8 @@ final class Agent {
             guard let first = writes.first, first.token == token else { return }
             writes.removeFirst()
             store(first.state)
-            feed(.stateUnwritten(nil))
+            if isRefused { feed(.stateUnwritten(nil)) }
+            isRefused = false
             feed(.persisted(token))
         }
     }

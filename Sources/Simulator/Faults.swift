@@ -127,7 +127,8 @@ final class Faults {
         case .jumpClock: jumpClock(machine)
         default:
             machine.diskStalledUntil = world.now + spell()
-            machine.doesDiskRefuse = random.chance(0.5)
+            // In turn.
+            machine.doesDiskRefuse.toggle()
         }
     }
 
