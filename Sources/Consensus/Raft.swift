@@ -56,7 +56,11 @@ public struct Raft<Document: RegisterDocument>: Sendable {
     public let identity: Sender
     /// What must survive a crash, as the rules have it now; `durable` says how much of it is on disk.
     public internal(set) var hard: HardState<Document>
-    public internal(set) var role: Role
+    public internal(set) var role: Role { didSet { noteRole() } }
+    /// Stored, like `leader`: asked dozens of times for each change of the role.
+    public private(set) var isLeader = false
+    /// The leader of the current term, when it is known.
+    public private(set) var leader: MemberID?
     public internal(set) var promise: Promise?
     /// The highest term whose leader is known to have released it (protocol: Release).
     public internal(set) var releasedTerm: Term = 0
@@ -190,16 +194,14 @@ extension Raft {
     public var isBootWaiting: Bool { bootWaitEnd > now }
     /// What of `hard` is known to be on disk.
     public var durable: DurableMark { writes.known }
-    /// The leader of the current term, when it is known.
-    public var leader: MemberID? {
+    private mutating func noteRole() {
         switch role {
-        case .follower(let follower): follower.leader?.member
-        case .candidate: nil
-        case .leader: identity.member
+        case .follower(let follower): (isLeader, leader) = (false, follower.leader?.member)
+        case .candidate: (isLeader, leader) = (false, nil)
+        case .leader: (isLeader, leader) = (true, identity.member)
         }
     }
 
-    @inlinable public var isLeader: Bool { if case .leader = role { true } else { false } }
     /// Whether this leader committed an entry of its own term: only then its register is surely the newest.
     public var hasOwnCommit: Bool { isLeader && register.committed.term == hard.term }
     /// Whether a proposal would be taken: leader, with a commit of its own term, nothing in flight.

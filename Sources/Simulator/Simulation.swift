@@ -45,6 +45,8 @@ public struct Simulation: Sendable {
         faults.begin()
         world.run(until: .zero + length)
         if world.violation == nil, !world.isExhausted { recover(world, faults) }
+        // What is still due holds the world, which holds it.
+        defer { world.schedule = Schedule() }
         return Outcome(
             violation: world.violation, length: world.now - .zero, events: world.schedule.happened,
             faults: faults.count, promotions: world.tally.promotions,

@@ -3,7 +3,7 @@ import Consensus
 /// What the node says after each step: the route of port 5432, beacons, reports, events.
 extension Node {
     /// Clients may come in: written roles, slots and pg_hba are in force in this term.
-    var isOpen: Bool { reign?.openedAt != nil && writesAsPrimary && handover?.isClosed != true }
+    var isOpen: Bool { writesAsPrimary && reign?.openedAt != nil && handover?.isClosed != true }
 
     public var isStreaming: Bool { postgres?.streaming ?? false }
 
