@@ -163,9 +163,10 @@ public final class Herd {
 
     private func others(than member: MemberID) -> [Machine] { world.machines.filter { $0.id != member } }
 
-    /// A new machine that asks to join.
-    public func join(_ member: MemberID) {
-        world.addMachine(member, founders: nil)
+    /// A new machine that asks to join; a foreign one brings a database of another cluster.
+    public func join(_ member: MemberID, isForeign: Bool = false) {
+        let machine = world.addMachine(member, founders: nil)
+        if isForeign { machine.bringForeignData() }
         boot(member)
     }
 

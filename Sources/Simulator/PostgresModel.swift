@@ -230,8 +230,11 @@ final class PostgresModel {
         report.checkpointTimeline = directory.checkpointTimeline
         report.version = "15.18"
         guard let server else {
-            report.position = directory.stoppedCleanly && !isDying ? position : nil
-            report.settled = report.position
+            // After a crash the control file tells a lower bound only: here, where the timeline began.
+            let isKnown = directory.stoppedCleanly && !isDying
+            let start = world.wal.branches[directory.log.branch].start
+            report.position = isKnown ? position : Position(timeline: position.timeline, lsn: start)
+            report.settled = isKnown ? position : nil
             return report
         }
         if postmaster.isPaused { return report }

@@ -17,6 +17,8 @@ extension Node {
         }
         guard document != nil || grant == nil else { return }
         guard document != nil || !settings.seeds.isEmpty || !hintedPeers.isEmpty else { return }
+        // Who lets it in must be told if its data is another cluster's: not before that was looked at.
+        guard postgres != nil || settings.member.kind == .witness else { return }
         askToJoin()
     }
 
@@ -221,7 +223,10 @@ extension Node {
         _ request: JoinRequest, from sender: Sender, _ document: ClusterDocument
     ) -> String? {
         let joining = request.member
-        if let system = request.systemIdentifier, let known = document.systemIdentifier, system != known {
+        // A member stays one, whatever was done to its data since: where it is must be known all the same.
+        if let system = request.systemIdentifier, let known = document.systemIdentifier, system != known,
+            document.instance(of: joining.id) != joining.instance
+        {
             return "its data directory belongs to another system (\(system), this cluster's is \(known)): "
                 + "move it away, or point data_directory elsewhere"
         }

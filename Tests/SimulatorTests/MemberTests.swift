@@ -38,6 +38,16 @@ import Testing
         #expect(herd.violation == nil, "\(herd.traceTail)")
     }
 
+    /// It asks at its first tick, and what is in its data directory is known a little later.
+    @Test func aMachineWithAnotherDatabaseIsNotLetIn() throws {
+        let herd = whole(3)
+        herd.join("d", isForeign: true)
+        let admitted = herd.run(within: .seconds(60)) { $0.document?.member("d") != nil }
+        #expect(admitted == nil, "after \(admitted.map { "\($0)" } ?? "")")
+        #expect(herd.isWhole, "\(herd.complaint ?? "")")
+        #expect(herd.violation == nil, "\(herd.traceTail)")
+    }
+
     @Test func whoWasAwayWhileItWasRemovedIsToldWhenItComesBack() throws {
         let herd = whole(5)
         let primary = try #require(herd.primary)

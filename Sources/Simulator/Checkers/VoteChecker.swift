@@ -33,7 +33,8 @@ struct VoteChecker: Checker {
         }
     }
 
-    /// The longest lease that a promise forgotten in the crash may have been given for.
+    /// The longest lease that a promise forgotten in the crash may have been given for. It was given to a
+    /// leader, whose term was on disk before the answer: who knows of no term has promised nothing.
     private mutating func remember(_ machine: Machine) {
         let hard = machine.agent.durable.hard
         // Who has never been in a term has promised nothing: the term is on disk before the promise is given.
@@ -41,7 +42,8 @@ struct VoteChecker: Checker {
             return registerAtBoot[machine.id] = (machine.hardware.life, machine.agent.durable.instance, nil)
         }
         let leases = [hard.accepted, hard.committed].compactMap { $0?.document.lease }
-        registerAtBoot[machine.id] = (machine.hardware.life, machine.agent.durable.instance, leases.max())
+        let longest = hard.term == 0 ? nil : leases.max()
+        registerAtBoot[machine.id] = (machine.hardware.life, machine.agent.durable.instance, longest)
     }
 
     private func judge(
