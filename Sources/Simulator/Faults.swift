@@ -4,15 +4,21 @@ import Supervision
 /// Brings about the troubles of a swarm, one after the other and often several at once.
 final class Faults {
     unowned let world: World
+    /// When what is drawn: the same whatever is left out of the run.
+    private var rhythm: SeededRandom
+    /// The details of the newest injection, the same whatever is left out before it.
     var random: SeededRandom
     private let kinds: [(fault: Options.Fault, weight: Int)]
     private var joined = 0
     var moves = 0
+    private var drawn = 0
+    /// Those that happened.
     private(set) var count = 0
 
     init(_ world: World) {
         self.world = world
-        random = SeededRandom(seed: world.seed ^ 0x4641_554C_5453)
+        rhythm = SeededRandom(seed: world.seed ^ 0x4641_554C_5453)
+        random = rhythm
         kinds = Options.Fault.allCases.compactMap { fault in
             world.options.faults[fault].map { (fault, $0) }
         }
@@ -20,7 +26,7 @@ final class Faults {
 
     func begin() {
         guard let interval = world.options.faultInterval, !kinds.isEmpty else { return }
-        let pause = interval / 8 + random.duration(upTo: interval * 2)
+        let pause = interval / 8 + rhythm.duration(upTo: interval * 2)
         world.schedule.add(after: pause, for: nil) { [self] in
             guard world.troubles else { return }
             happen()
@@ -31,14 +37,21 @@ final class Faults {
 
     private func happen() {
         let total = kinds.reduce(0) { $0 + $1.weight }
-        var draw = Int.random(in: 0..<total, using: &random)
+        var draw = Int.random(in: 0..<total, using: &rhythm)
         for (fault, weight) in kinds {
-            if draw < weight {
-                count += 1
-                return bring(fault)
-            }
+            if draw < weight { return inject(fault) }
             draw -= weight
         }
+    }
+
+    private func inject(_ fault: Options.Fault) {
+        let number = drawn
+        drawn += 1
+        guard world.options.happens(number, fault) else { return }
+        random = SeededRandom(seed: world.seed ^ UInt64(number) << 32)
+        count += 1
+        world.note("injection \(number): \(fault)")
+        bring(fault)
     }
 
     /// Half of the time it hits the one who matters most.

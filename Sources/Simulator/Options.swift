@@ -2,7 +2,7 @@ public import Consensus
 
 /// What a world is like: the herd's settings and the kinds of trouble, all of it drawn from the seed in a
 /// swarm.
-public struct Options: Sendable {
+public struct Options: Hashable, Sendable {
     public struct Weather: Hashable, Sendable {
         /// The least time that a message takes one way, and how much more it may take.
         public var latency: Duration = .microseconds(200)
@@ -73,6 +73,12 @@ public struct Options: Sendable {
     public var tags: [MemberID: [String]] = [:]
     /// How long a member may be silent before it is removed; nil is for ever.
     public var deadMemberRemoval: Duration?
+
+    /// Kinds of fault that are drawn and do not happen.
+    public internal(set) var withheld: [Fault] = []
+    public internal(set) var spared: [Hardship] = []
+    /// The numbers of the injections that happen, in the order of being drawn; nil is all of them.
+    public var injections: [Int]?
 
     public init() {}
 

@@ -1,7 +1,7 @@
 import Consensus
 
 /// One run of one seed: a swarm of troubles, then quiet, then everything must come right.
-public struct Simulation: Sendable {
+public struct Simulation: Hashable, Sendable {
     public var seed: UInt64
     public var options: Options
     /// How long troubles go on; after that the herd has `recoveryLimit` to become whole.
@@ -34,8 +34,15 @@ public struct Simulation: Sendable {
 
     /// - Parameter sink: takes each line of the trace; nil keeps no trace, which is much faster.
     public func run(tailLimit: Int = 0, sink: ((String) -> Void)? = nil) -> Outcome {
+        run(judgedBy: Checkers.all(), tailLimit: tailLimit, sink: sink)
+    }
+
+    /// With other judges: what a test of the simulator itself looks for.
+    func run(
+        judgedBy checkers: [any Checker], tailLimit: Int = 0, sink: ((String) -> Void)? = nil
+    ) -> Outcome {
         let trace = Trace(tailLimit: tailLimit, sink: sink)
-        let world = World(seed: seed, options: options, trace: trace)
+        let world = World(seed: seed, options: options, trace: trace, checkers: checkers)
         world.stepLimit = steps
         let faults = Faults(world)
         for machine in world.machines {

@@ -33,14 +33,16 @@ final class World {
     private var nextRequest: RequestID = 1
     private var asked: [RequestID: (CommandAnswer) -> Void] = [:]
 
-    init(seed: UInt64, options: Options, trace: Trace = Trace()) {
+    init(
+        seed: UInt64, options: Options, trace: Trace = Trace(),
+        checkers: [any Checker] = Checkers.all()
+    ) {
         self.seed = seed
         self.options = options
         self.trace = trace
         random = SeededRandom(seed: seed)
         network = Network(options.weather)
         clients = Clients(options, seed: seed)
-        let checkers = Checkers.all()
         self.checkers = checkers
         audience = Sight.allCases.map { sight in
             checkers.indices.filter { checkers[$0].sights.contains(sight) }

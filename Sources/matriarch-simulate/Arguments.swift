@@ -1,14 +1,17 @@
+import Consensus
 import Simulator
 
 /// What was asked for on the command line.
 struct Arguments: Sendable {
     private(set) var seeds: ClosedRange<UInt64> = 1...1
-    private(set) var minutes: Int64 = 10
+    private(set) var length: Duration = .seconds(600)
     private(set) var members: Int?
     private(set) var steps: UInt64?
     private(set) var jobs = 2
     private(set) var isVerbose = false
     private(set) var isHelp = false
+    private(set) var isMinimised = false
+    private var omissions = Options()
 
     init(_ arguments: [String]) throws(SimulateCommand.UsageError) {
         jobs = Cores.count
@@ -21,7 +24,17 @@ struct Arguments: Sendable {
                 let seed: UInt64 = try Arguments.number(flag, rest.popFirst(), from: 0)
                 seeds = seed...seed
             case "--seeds": seeds = try Arguments.range(flag, rest.popFirst())
-            case "--minutes": minutes = try Arguments.number(flag, rest.popFirst(), from: 1)
+            case "--minutes":
+                let minutes: Int64 = try Arguments.number(flag, rest.popFirst(), from: 1)
+                length = .seconds(minutes * 60)
+            case "--milliseconds":
+                length = .milliseconds(try Arguments.number(flag, rest.popFirst(), from: 1) as Int64)
+            case "--without": try leaveOut(flag, rest.popFirst())
+            case "--only":
+                omissions.injections = try Arguments.words(flag, rest.popFirst()).map {
+                    word throws(SimulateCommand.UsageError) in try Arguments.number(flag, word, from: 0)
+                }
+            case "--minimise": isMinimised = true
             case "--members":
                 let count: Int = try Arguments.number(flag, rest.popFirst(), from: 1)
                 guard count <= 7 else {
@@ -37,9 +50,42 @@ struct Arguments: Sendable {
 
     func simulation(seed: UInt64) -> Simulation {
         var simulation = Simulation(seed: seed, options: .swarm(seed: seed, members: members))
-        simulation.length = .seconds(minutes * 60)
+        simulation.length = length
         simulation.steps = steps
+        for fault in omissions.withheld { simulation.options.withhold(fault) }
+        for hardship in omissions.spared { simulation.options.spare(hardship) }
+        simulation.options.injections = omissions.injections
         return simulation
+    }
+
+    /// What runs exactly this simulation again.
+    func command(for simulation: Simulation) -> String {
+        var words = ["matriarch-simulate --seed \(simulation.seed)"]
+        words.append("--milliseconds \(simulation.length.milliseconds)")
+        if let members { words.append("--members \(members)") }
+        let options = simulation.options
+        let left = options.withheld.map(\.rawValue) + options.spared.map(\.rawValue)
+        if !left.isEmpty { words.append("--without " + left.joined(separator: ",")) }
+        if let only = options.injections {
+            words.append("--only " + only.map(String.init).joined(separator: ","))
+        }
+        return words.joined(separator: " ")
+    }
+
+    private mutating func leaveOut(_ flag: String, _ text: String?) throws(SimulateCommand.UsageError) {
+        for word in Arguments.words(flag, text) {
+            if let fault = Options.Fault(rawValue: word) {
+                omissions.withhold(fault)
+            } else if let hardship = Options.Hardship(rawValue: word) {
+                omissions.spare(hardship)
+            } else {
+                throw SimulateCommand.UsageError(text: "\(flag) \(word): there is no such trouble")
+            }
+        }
+    }
+
+    private static func words(_ flag: String, _ text: String?) -> [String] {
+        (text ?? "").split(separator: ",").map(String.init)
     }
 
     private static func number<Number: FixedWidthInteger>(

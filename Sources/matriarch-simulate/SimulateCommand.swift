@@ -7,7 +7,7 @@ enum SimulateCommand {
     struct UsageError: Error { let text: String }
 
     static let usage = """
-        usage: matriarch-simulate --seed N [--verbose] [--minutes M] [--members N] [--steps N]
+        usage: matriarch-simulate --seed N [--verbose | --minimise] [--minutes M] [--members N] [--steps N]
                matriarch-simulate --seeds A..B [--minutes M] [--members N] [--jobs N]
 
         --seed N      one run; prints its figures, and on failure what is wrong and the trace's end
@@ -16,6 +16,10 @@ enum SimulateCommand {
         --minutes M   simulated time of each run, 10 when left out
         --members N   founders of the herd; from the seed when left out
         --steps N     stops after this many events
+        --minimise    shrinks a failing run, and prints the command for the smallest that still fails
+        --without A,B leaves out these troubles, named as the trace and the options name them
+        --only 3,17   of the injections that the trace numbers, only these happen
+        --milliseconds M  as --minutes
         --jobs N      threads, one per core when left out
         """
 
@@ -27,6 +31,7 @@ enum SimulateCommand {
                 print(usage)
                 return 0
             }
+            if plan.isMinimised { return minimise(plan) }
             return plan.seeds.count == 1 ? one(plan) : many(&plan)
         } catch {
             print("matriarch-simulate: \(error.text)\n\(usage)")
@@ -51,6 +56,21 @@ enum SimulateCommand {
         for line in outcome.traceTail { print(line) }
         print("FAILED \(violation)")
         print("0 passed, 1 failed")
+        return 1
+    }
+
+    private static func minimise(_ plan: Arguments) -> Int32 {
+        guard var minimiser = Minimiser(plan.simulation(seed: plan.seeds.lowerBound)) else {
+            print("1 passed, 0 failed: nothing to minimise")
+            return 0
+        }
+        print("FAILED \(minimiser.violation)")
+        minimiser.shrink()
+        let smallest = minimiser.smallest
+        for line in smallest.run(tailLimit: tail).traceTail { print(line) }
+        print("# \(minimiser.runs) runs; what is left of it:")
+        print("FAILED \(minimiser.violation)")
+        print(plan.command(for: smallest))
         return 1
     }
 
@@ -82,7 +102,8 @@ enum SimulateCommand {
         let spent = BootClock.now() - began
         print(
             "# \(seconds(result.length)) s simulated in \(spent / 1_000_000) ms, "
-                + "\(ratio(result.length, spent)) times real time on \(plan.jobs) threads: "
+                + "\(ratio(result.length, spent)) times real time on \(plan.jobs) threads, "
+                + "\(ratio(result.length, spent) / Int64(plan.jobs)) on each: "
                 + "\(result.events) events, \(result.faults) faults, \(result.promotions) promotions, "
                 + "\(result.putBacks) disks put back, "
                 + "\(result.acknowledgedWrites) writes acknowledged, \(result.lostWrites) lost, "
