@@ -6,7 +6,7 @@ BIN   := .build/release
 BUILD := TMPDIR=$(CURDIR)/.build/tmp swift build -c release --static-swift-stdlib -Xlinker -s
 # By name: the static toolchain has no Testing module, which the targets for tests need.
 PROGRAMS := matriarch-guard matriarch-proxy matriarchd matriarch matriarch-simulate matriarch-lab
-SEEDS ?= 1..2000
+SEEDS ?= 1..300
 
 .PHONY: help deps build demo test lint simulate bench docs clean
 

@@ -95,7 +95,11 @@ final class Agent {
 
     func feed(_ event: NodeEvent) {
         guard process.isAlive, node != nil else { return }
+        let began = world.meter?.clock()
         let effects = node?.step(event, at: machine.now) ?? []
+        if let began, let ended = world.meter?.clock() {
+            world.meter?.spent[machine.index] += ended - began
+        }
         world.traceStep(machine, event, effects)
         for effect in effects {
             perform(effect)

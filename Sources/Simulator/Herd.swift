@@ -164,8 +164,8 @@ public final class Herd {
     private func others(than member: MemberID) -> [Machine] { world.machines.filter { $0.id != member } }
 
     /// A new machine that asks to join; a foreign one brings a database of another cluster.
-    public func join(_ member: MemberID, isForeign: Bool = false) {
-        let machine = world.addMachine(member, founders: nil)
+    public func join(_ member: MemberID, region: String? = nil, isForeign: Bool = false) {
+        let machine = world.addMachine(member, founders: nil, region: region)
         if isForeign { machine.bringForeignData() }
         boot(member)
     }

@@ -120,6 +120,7 @@ final class Machine {
         crash()
         settings.member.instance = world.freshInstance(of: id)
         agent.forgetEverything()
+        isRolledBack = false
         postgres.directory = nil
         isForeign = false
         if settings.foundersExpected == 1 { learnPeers() }

@@ -3,7 +3,7 @@ import Consensus
 /// The wires between the machines, each direction of each pair on its own.
 struct Network {
     /// More machines than any herd here has.
-    static let capacity = 16
+    static let capacity = 32
 
     /// Two kinds of traffic that may break apart.
     enum Traffic { case agents, replication }

@@ -23,6 +23,8 @@ final class World {
     /// Stops the run after this many events.
     var stepLimit: UInt64?
     var tally = Tally()
+    /// Set while somebody wants to know what the herd costs.
+    var meter: Meter?
     /// The next promotion ends in a crash once its timeline is begun.
     var spoilsNextPromotion = false
     /// The newest document that anybody is known to have committed.
@@ -51,7 +53,7 @@ final class World {
         clients.begin(self)
     }
 
-    static let names: [MemberID] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]
+    static let names = "abcdefghijklmnopqrstuvwxyz".map { MemberID(String($0)) }
 
     var now: WorldTime { schedule.now }
 
@@ -60,10 +62,10 @@ final class World {
     // MARK: machines
 
     @discardableResult
-    func addMachine(_ id: MemberID, founders: Int?) -> Machine {
+    func addMachine(_ id: MemberID, founders: Int?, region: String? = nil) -> Machine {
         let drift = options.clockDrift == 0 ? 0 : Int64.random(in: -1000...1000, using: &random)
         let machine = Machine(
-            self, index: machines.count, settings: settings(of: id, founders: founders),
+            self, index: machines.count, settings: settings(of: id, founders: founders, region: region),
             clockDrift: max(-options.clockDrift, min(options.clockDrift, drift)))
         invariant(machines.count < Network.capacity, "there are only \(Network.capacity) machines")
         hosts[machine.settings.member.address] = machine.index
@@ -72,12 +74,13 @@ final class World {
         return machine
     }
 
-    private func settings(of id: MemberID, founders: Int?) -> NodeSettings {
+    private func settings(of id: MemberID, founders: Int?, region: String?) -> NodeSettings {
         let isLast = id == World.names[options.members - 1]
         let isElsewhere = options.secondRegion && isLast
         var member = Member(
             id: id, instance: freshInstance(of: id), address: "\(id.name).herd",
-            region: isElsewhere ? "north" : "home", kind: options.witness && isLast ? .witness : .data)
+            region: region ?? (isElsewhere ? "north" : "home"),
+            kind: options.witness && isLast ? .witness : .data)
         member.tags = options.tags[id] ?? []
         let seeds = World.names.prefix(options.members).map {
             PeerAddress(
@@ -118,6 +121,7 @@ final class World {
     func transmit(_ envelope: Envelope, from: Machine, to: Machine, on channelLife: Int?) {
         let letter = Letter(envelope)
         observe(.sent(from, letter, to: to))
+        if meter != nil { meter?.sent[from.index] += 1 }
         if network.isCut(from.index, to.index, .agents) { return }
         if let channelLife, to.agent.process.life != channelLife { return }
         let sender = from.agent.sender
@@ -125,6 +129,7 @@ final class World {
         for delay in network.deliveries(&random) {
             schedule.add(after: delay, for: to.agent.process) { [self] in
                 observe(.delivered(to, letter, from: from))
+                if meter != nil { meter?.received[to.index] += 1 }
                 if channelLife != nil {
                     to.agent.feed(.received(letter.envelope, from: sender, channel: nil))
                 } else {

@@ -164,7 +164,9 @@ extension Node {
     mutating func rosterDue(for member: MemberID) -> [RosterLine]? {
         if let due = rosterDue[member], now < due { return nil }
         rosterDue[member] = now + raft.timings.lease / 5
-        return roster()
+        let lines = lastRoster ?? roster()
+        lastRoster = lines
+        return lines
     }
 
     private func roster() -> [RosterLine] {

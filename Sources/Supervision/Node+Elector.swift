@@ -5,6 +5,7 @@ extension Node {
     mutating func drive(_ event: Raft<ClusterDocument>.Event) {
         // Who has forgotten what it said has no voice.
         guard rollback == nil else { return }
+        lastRoster = nil
         let ordered = raft.step(event, at: now)
         if view.isOutdated(by: raft.hard) { view = DocumentView(raft.hard, for: me, instance) }
         for effect in ordered { carryOut(effect) }

@@ -18,7 +18,10 @@ extension Node {
         guard isLeader, needsFrozenHerd, let document, var reign else { return }
         if owedFreeze?.term != raft.term { takeFreeze(raft.term, from: identity) }
         for member in document.members where member.kind == .data && member.id != me {
-            guard !reign.isFinal(member.id) else { continue }
+            // What keeps one from being promoted may pass, or be forgotten with its agent's life.
+            guard !reign.isFinal(member.id) || reign.answer(of: member.id)?.unpromotable != nil else {
+                continue
+            }
             effects.append(
                 .send(Envelope(cluster: clusterID, body: .freeze(term: raft.term)), to: .member(member.id)))
         }

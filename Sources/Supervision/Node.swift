@@ -96,6 +96,8 @@ public struct Node: Sendable {
     var pulse: Pulse
     /// As leader: when each member is told next how the others are.
     var rosterDue: [MemberID: Instant] = [:]
+    /// What is said to all in one round is drawn once: a herd of many would cost the square of its size.
+    var lastRoster: [RosterLine]?
     var nextJob: JobID = 1
     let startedAt: Instant
     var now: Instant

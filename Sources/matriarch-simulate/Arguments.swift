@@ -11,6 +11,7 @@ struct Arguments: Sendable {
     private(set) var isVerbose = false
     private(set) var isHelp = false
     private(set) var isMinimised = false
+    private(set) var isCostAsked = false
     private var omissions = Options()
 
     init(_ arguments: [String]) throws(SimulateCommand.UsageError) {
@@ -35,6 +36,7 @@ struct Arguments: Sendable {
                     word throws(SimulateCommand.UsageError) in try Arguments.number(flag, word, from: 0)
                 }
             case "--minimise": isMinimised = true
+            case "--cost": isCostAsked = true
             case "--members":
                 let count: Int = try Arguments.number(flag, rest.popFirst(), from: 1)
                 guard count <= 7 else {

@@ -9,6 +9,7 @@ enum SimulateCommand {
     static let usage = """
         usage: matriarch-simulate --seed N [--verbose | --minimise] [--minutes M] [--members N] [--steps N]
                matriarch-simulate --seeds A..B [--minutes M] [--members N] [--jobs N]
+               matriarch-simulate --cost
 
         --seed N      one run; prints its figures, and on failure what is wrong and the trace's end
         --seeds A..B  many runs on all cores; names those that fail
@@ -20,6 +21,7 @@ enum SimulateCommand {
         --without A,B leaves out these troubles, named as the trace and the options name them
         --only 3,17   of the injections that the trace numbers, only these happen
         --milliseconds M  as --minutes
+        --cost        what a quiet herd costs its leader, by the number of members
         --jobs N      threads, one per core when left out
         """
 
@@ -32,6 +34,7 @@ enum SimulateCommand {
                 return 0
             }
             if plan.isMinimised { return minimise(plan) }
+            if plan.isCostAsked { return cost() }
             return plan.seeds.count == 1 ? one(plan) : many(&plan)
         } catch {
             print("matriarch-simulate: \(error.text)\n\(usage)")
@@ -73,6 +76,28 @@ enum SimulateCommand {
         print(plan.command(for: smallest))
         return 1
     }
+
+    private static func cost() -> Int32 {
+        print("members  sent/s  received/s  leader µs/s  µs per member  other member µs/s")
+        for members in [3, 5, 8, 13, 23] {
+            guard let cost = HerdCost.measure(members: members, clock: { ThreadClock.now() }) else {
+                print("a herd of \(members) did not become whole")
+                return 1
+            }
+            let leader = microseconds(cost.leader)
+            let columns = [
+                (String(members), 7), (oneDigit(cost.messagesSent), 8), (oneDigit(cost.messagesReceived), 12),
+                (String(leader), 13), (String(leader / Int64(members)), 15),
+                (String(microseconds(cost.follower)), 19),
+            ]
+            print(columns.map { String(repeating: " ", count: max(0, $1 - $0.count)) + $0 }.joined())
+        }
+        return 0
+    }
+
+    private static func microseconds(_ duration: Duration) -> Int64 { duration.nanoseconds / 1000 }
+
+    private static func oneDigit(_ number: Double) -> String { String((number * 10).rounded() / 10) }
 
     private static func report(_ outcome: Simulation.Outcome, _ nanoseconds: Int64) {
         print(

@@ -58,8 +58,10 @@ struct OrderChecker: Checker {
         guard document.hasOpenPrimary, document.primary?.timeline == source.timeline,
             document.primary?.member == source.member || isOffered
         else { return "\(machine.id) is \(state) from \(source.member), which is no open primary" }
-        let there = machine.postgres.directory?.systemIdentifier
-        guard there == nil || there == document.systemIdentifier else {
+        let there = machine.postgres.directory
+        // What its own attempt at founding left is nobody's data once another's became the cluster's.
+        let isLeftover = there?.marker != nil
+        guard there == nil || isLeftover || there?.systemIdentifier == document.systemIdentifier else {
             return "\(machine.id) is about to destroy the database of another cluster"
         }
         return nil
