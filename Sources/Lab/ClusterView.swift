@@ -16,9 +16,11 @@ public struct ClusterView: Decodable, Sendable {
         public var reachable: Bool
         public var reason: String?
         public var pendingRestart: Bool
+        public var tags: [String]
 
         enum CodingKeys: String, CodingKey {
             case name, state, role, region, voter, address, checks, timeline, lsn, reachable, reason
+            case tags
             case lagBytes = "lag_bytes"
             case pendingRestart = "pending_restart"
         }

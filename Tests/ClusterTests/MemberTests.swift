@@ -58,8 +58,11 @@ extension RealPostgres {
                 try offered.configure(["tags": "clonefrom"])
                 try offered.stop()
                 try offered.start()
-                try herd.until(.replica(offered.name), within: Arena.patience)
                 defer { try? offered.configure(["tags": nil]) }
+                try herd.until("\(member.name) knows of the offer") {
+                    try member.view().member(offered.name)?.tags == ["clonefrom"]
+                }
+                try herd.until(.replica(offered.name), within: Arena.patience)
                 let refused = try member.command("reinit", primary.name)
                 #expect(refused.status == 1 && refused.error.contains("is the primary"), "\(refused.error)")
                 let marked = try Marked(member)
