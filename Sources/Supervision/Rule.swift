@@ -45,8 +45,7 @@ extension Rule {
     /// The whole table, in order.
     static let all: [Rule] =
         safety + Node.unwrittenState + waiting + stopping + founding + primacy + handingOver + primaryDuties
-        + freezing + choosing
-        + copying + settling + diverging + following
+        + freezing + choosing + copying + settling + diverging + following
 }
 
 extension Node {

@@ -28,6 +28,24 @@ struct FilesTests {
         #expect(error?.description == "open: No such file or directory: \(directory.path)/none/settings.new")
     }
 
+    /// The same file, written over: nobody has to find room for it, and whoever has it open sees the new.
+    @Test func anOverwrittenFileStaysTheSameFile() throws {
+        let directory = try TemporaryDirectory()
+        let path = "\(directory.path)/promise"
+        try Files.overwrite(path, Array("first ".utf8), mode: 0o600)
+        var before = stat()
+        #expect(stat(path, &before) == 0)
+        try Files.overwrite(path, Array("second".utf8), mode: 0o600)
+        var after = stat()
+        #expect(stat(path, &after) == 0)
+        #expect(try Files.readText(path) == "second")
+        #expect(before.st_ino == after.st_ino && after.st_mode & 0o777 == 0o600)
+        #expect(try Files.list(directory.path) == ["promise"])
+        // Covers the beginning only: who writes texts of several lengths fills them up.
+        try Files.overwrite(path, Array("3".utf8), mode: 0o600)
+        #expect(try Files.readText(path) == "3econd")
+    }
+
     @Test func aFileLongerThanItsLimitIsRefusedNotCut() throws {
         let directory = try TemporaryDirectory()
         let path = "\(directory.path)/long"
