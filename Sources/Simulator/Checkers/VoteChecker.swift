@@ -37,10 +37,6 @@ struct VoteChecker: Checker {
     /// leader, whose term was on disk before the answer: who knows of no term has promised nothing.
     private mutating func remember(_ machine: Machine) {
         let hard = machine.agent.durable.hard
-        // Who has never been in a term has promised nothing: the term is on disk before the promise is given.
-        guard hard.term > 0 else {
-            return registerAtBoot[machine.id] = (machine.hardware.life, machine.agent.durable.instance, nil)
-        }
         let leases = [hard.accepted, hard.committed].compactMap { $0?.document.lease }
         let longest = hard.term == 0 ? nil : leases.max()
         registerAtBoot[machine.id] = (machine.hardware.life, machine.agent.durable.instance, longest)
